@@ -1,0 +1,280 @@
+"""Parts, their revisions and the CAD files these show: add, look up, revise, release.
+
+Every function works inside the caller's transaction and writes the event and the audit entry of
+what it changed there too.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, joinedload
+
+from mfgviz.errors import (
+    DuplicatePartError,
+    DuplicateRevisionError,
+    EmptyGeometryError,
+    GeometryNotFoundError,
+    GeometryTooLargeError,
+    IllegalMoveError,
+    InvalidInputError,
+    PartNotFoundError,
+    RevisionFrozenError,
+    RevisionNotFoundError,
+)
+from mfgviz.records import AuditEntry, Event, Geometry, Part, PartRevision
+from mfgviz.storage import BlobStore
+from mfgviz.vocabulary import FROZEN_STATES, LIFECYCLE_MOVES, GeometryState, LifecycleState
+
+Attributes = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """A part to be added. Raises InvalidInputError where number or attributes cannot be used."""
+
+    number: str
+    name: str = ""
+    attributes: Attributes = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_word("part number", self.number, 128)
+        check_attributes(self.attributes)
+        if len(self.name) > 512:
+            raise InvalidInputError(f"The name of part {self.number} has {len(self.name)} characters; 512 fit.")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A CAD file that lies in the blob store."""
+
+    digest: str
+    size_bytes: int
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeometryFacts:
+    """What a worker read from a CAD file."""
+
+    format: str
+    shape_digest: str
+    facts: dict[str, Any]
+
+
+def check_word(what: str, word: str, longest: int) -> None:
+    """Refuse a number or label that could not be written in a reference or a file name.
+
+    Raises:
+        InvalidInputError: it is empty, too long, padded, or holds `@`, a slash or a control character.
+    """
+    bad = sorted({c for c in word if c in "@/\\" or unicodedata.category(c) in ("Cc", "Cs", "Cf", "Zl", "Zp")})
+    if not word.strip() or word != word.strip() or len(word) > longest or bad or word in (".", ".."):
+        raise InvalidInputError(
+            f"The {what} {word!r} cannot be used.",
+            remedy=f"1 to {longest} characters, without @, slashes, control characters or spaces at its ends.",
+        )
+
+
+def check_attributes(attributes: Attributes) -> None:
+    """Refuse attributes that are not plain named values. Raises InvalidInputError."""
+    for key, value in attributes.items():
+        if not key.isidentifier():
+            raise InvalidInputError(
+                f"The attribute name {key!r} cannot be used.", remedy="Letters, digits and _; not a digit first."
+            )
+        if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and value != value):
+            raise InvalidInputError(f"The attribute {key} is {value!r}, but must be a text, a number or a truth.")
+
+
+# -- parts ----------------------------------------------------------------------------------------
+def add_part(session: Session, new: NewPart, actor: str) -> Part:
+    """Add a part. Raises DuplicatePartError."""
+    part = Part(number=new.number, name=new.name, attributes=dict(new.attributes), created_by=actor)
+    try:
+        with session.begin_nested():
+            session.add(part)
+    except IntegrityError as error:
+        raise DuplicatePartError(f"There is a part {new.number} already.") from error
+    record(session, actor, "part.added", new.number, {"name": new.name})
+    return part
+
+
+def get_part(session: Session, number: str) -> Part:
+    """The part of that number. Raises PartNotFoundError."""
+    part = session.scalar(select(Part).where(Part.number == number))
+    if part is None:
+        raise PartNotFoundError(f"There is no part {number!r}.")
+    return part
+
+
+def list_parts(session: Session, *, search: str = "", limit: int = 100, after: str = "") -> list[Part]:
+    """Parts in the order of their numbers, after that number, that hold `search` in number or name."""
+    query: Select[tuple[Part]] = select(Part).order_by(Part.number).limit(limit)
+    if after:
+        query = query.where(Part.number > after)
+    if search:
+        pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        query = query.where(or_(Part.number.ilike(pattern, escape="\\"), Part.name.ilike(pattern, escape="\\")))
+    return list(session.scalars(query))
+
+
+def change_attributes(session: Session, part: Part, attributes: Attributes, actor: str) -> None:
+    """Set or replace attributes of a part. Raises InvalidInputError."""
+    check_attributes(attributes)
+    part.attributes = {**part.attributes, **attributes}
+    record(session, actor, "part.attributes_changed", part.number, {"attributes": dict(attributes)})
+
+
+# -- revisions ------------------------------------------------------------------------------------
+def add_revision(session: Session, number: str, label: str, actor: str, attributes: Attributes | None = None) -> PartRevision:
+    """Add a revision to a part. Raises PartNotFoundError, DuplicateRevisionError, InvalidInputError."""
+    check_word("revision label", label, 64)
+    check_attributes(attributes or {})
+    part = get_part(session, number)
+    revision = PartRevision(part=part, label=label, created_by=actor, attributes=dict(attributes or {}))
+    try:
+        with session.begin_nested():
+            session.add(revision)
+    except IntegrityError as error:
+        raise DuplicateRevisionError(f"Part {number} has a revision {label} already.") from error
+    _emit(session, "revision.created", revision)
+    record(session, actor, "revision.added", revision.reference)
+    return revision
+
+
+def get_revision(session: Session, reference: str) -> PartRevision:
+    """The revision that `NUMBER@LABEL` names; `NUMBER` alone names the newest.
+
+    Raises:
+        PartNotFoundError: there is no such part.
+        RevisionNotFoundError: the part has no such revision, or none at all.
+    """
+    number, _, label = reference.partition("@")
+    part = get_part(session, number)
+    query = select(PartRevision).where(PartRevision.part_id == part.id).order_by(PartRevision.id.desc()).limit(1)
+    if "@" in reference:
+        query = query.where(PartRevision.label == label)
+    revision = session.scalar(query.options(joinedload(PartRevision.part), joinedload(PartRevision.geometry)))
+    if revision is None:
+        known = session.scalars(select(PartRevision.label).where(PartRevision.part_id == part.id)).all()
+        has = f"It has {', '.join(known)}." if known else "It has none yet."
+        raise RevisionNotFoundError(f"Part {number} has no revision {label!r}.", remedy=has)
+    return revision
+
+
+def list_revisions(session: Session, number: str) -> list[PartRevision]:
+    """The revisions of a part, oldest first. Raises PartNotFoundError."""
+    part = get_part(session, number)
+    query = select(PartRevision).where(PartRevision.part_id == part.id).order_by(PartRevision.id)
+    return list(session.scalars(query.options(joinedload(PartRevision.part), joinedload(PartRevision.geometry))))
+
+
+def set_lifecycle_state(
+    session: Session, revision: PartRevision, state: LifecycleState, actor: str, source_state: str | None = None
+) -> None:
+    """Move a revision through its lifecycle. Raises IllegalMoveError."""
+    current = LifecycleState(revision.state)
+    if state is not current:
+        allowed = LIFECYCLE_MOVES[current]
+        if state not in allowed:
+            words = ", ".join(sorted(allowed)) or "nothing: it stays so"
+            raise IllegalMoveError(
+                f"{revision.reference} is {current} and cannot become {state}.", remedy=f"It can become {words}."
+            )
+        moved = session.execute(
+            update(PartRevision)
+            .where(PartRevision.id == revision.id, PartRevision.state == current)
+            .values(state=state)
+        )
+        if moved.rowcount == 0:  # type: ignore[attr-defined] # CursorResult, which the stub hides
+            raise IllegalMoveError(f"{revision.reference} was moved by somebody else just now.")
+        session.refresh(revision, ["state"])
+        _emit(session, f"revision.{state}", revision)
+    revision.source_state = source_state
+    record(session, actor, "revision.state_set", revision.reference, {"from": current, "to": state})
+
+
+# -- geometry -------------------------------------------------------------------------------------
+def store_file(blobs: BlobStore, path: Path, max_bytes: int) -> StoredFile:
+    """Put a CAD file into the blob store. Outside of any transaction: it may take long.
+
+    Raises:
+        GeometryNotFoundError: there is no such file.
+        EmptyGeometryError: it has no bytes.
+        GeometryTooLargeError: it has more than `max_bytes`.
+        StorageUnavailableError: the blob store cannot be written.
+    """
+    check_file(path, max_bytes)
+    return StoredFile(blobs.put_file(path), path.stat().st_size, path.name)
+
+
+def check_file(path: Path, max_bytes: int) -> None:
+    """What can be said of a CAD file without reading it. Errors as `store_file`."""
+    if not path.is_file():
+        raise GeometryNotFoundError(f"There is no file {path}.", remedy="Check the path.")
+    size = path.stat().st_size
+    if size == 0:
+        raise EmptyGeometryError(f"{path} is empty.", remedy="Export it from the CAD program again.")
+    if size > max_bytes:
+        raise GeometryTooLargeError(f"{path} has {size:,} bytes; {max_bytes:,} are allowed.")
+
+
+def attach_geometry(session: Session, revision: PartRevision, stored: StoredFile, actor: str) -> Geometry:
+    """Let a revision show a stored CAD file; a second file on one revision is its next iteration.
+
+    Raises:
+        RevisionFrozenError: the revision is released or obsolete.
+    """
+    if LifecycleState(revision.state) in FROZEN_STATES:
+        raise RevisionFrozenError(f"{revision.reference} is {revision.state}: its geometry does not change.")
+    geometry = session.scalar(select(Geometry).where(Geometry.digest == stored.digest))
+    if geometry is None:
+        geometry = Geometry(digest=stored.digest, size_bytes=stored.size_bytes, file_name=stored.file_name)
+        try:
+            with session.begin_nested():
+                session.add(geometry)
+        except IntegrityError:  # somebody else added the same file meanwhile
+            geometry = session.scalars(select(Geometry).where(Geometry.digest == stored.digest)).one()
+    if revision.geometry_id is not None and revision.geometry_id != geometry.id:
+        revision.iteration += 1
+    revision.geometry = geometry
+    _emit(session, "geometry.attached", revision, {"digest": stored.digest, "file_name": stored.file_name})
+    record(session, actor, "geometry.attached", revision.reference, {"digest": stored.digest})
+    session.flush()
+    return geometry
+
+
+def note_facts(session: Session, geometry: Geometry, read: GeometryFacts) -> None:
+    """Record what was read from the file: its format, shape digest, names, colours, sizes."""
+    geometry.state = GeometryState.READ
+    geometry.format, geometry.shape_digest, geometry.facts = read.format, read.shape_digest, read.facts
+    geometry.error_code = geometry.error_message = None
+
+
+def note_unusable(session: Session, geometry: Geometry, code: str, message: str) -> None:
+    """Record that the file cannot be used, and why."""
+    geometry.state, geometry.error_code, geometry.error_message = GeometryState.UNUSABLE, code, message[:2000]
+
+
+def count_rows(session: Session) -> dict[str, int]:
+    """How many parts, revisions and geometries there are."""
+    kinds = {"parts": Part, "revisions": PartRevision, "geometries": Geometry}
+    return {name: session.scalar(select(func.count()).select_from(kind)) or 0 for name, kind in kinds.items()}
+
+
+# -- what happened ----------------------------------------------------------------------------------
+def record(session: Session, actor: str, action: str, subject: str, details: dict[str, Any] | None = None) -> None:
+    """Write an audit entry into the transaction."""
+    session.add(AuditEntry(actor=actor, action=action, subject=subject[:256], details=details or {}))
+
+
+def _emit(session: Session, kind: str, revision: PartRevision, payload: dict[str, Any] | None = None) -> None:
+    session.flush()
+    session.add(Event(kind=kind, revision_id=revision.id, payload={"revision": revision.reference, **(payload or {})}))

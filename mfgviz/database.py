@@ -1,0 +1,153 @@
+"""The database: one engine, one way to open a transaction, on SQLite and PostgreSQL.
+
+SQLite runs in WAL mode and opens every write transaction with BEGIN IMMEDIATE, so that two claimers
+wait for one another instead of failing half-way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mfgviz.errors import DatabaseNotMigratedError, DatabaseUnavailableError, InvalidSettingError
+from mfgviz.settings import Settings, mask_secret
+
+SQLITE_BUSY_TIMEOUT_MS = 15_000
+READ_ONLY = "mfgviz_read_only"
+AFTER_COMMIT = "mfgviz_after_commit"
+
+
+def after_commit(session: Session, callback: Callable[[], object]) -> None:
+    """Call `callback` once the session's transaction of `Database.begin` is committed, else never."""
+    session.info[AFTER_COMMIT].append(callback)
+
+
+class Database:
+    """Transactions over one database URL. Not connected until the first of them."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            parsed = make_url(url)
+            if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+                raise InvalidSettingError(
+                    f"The database URL {mask_secret(url)} is neither SQLite's nor PostgreSQL's."
+                )
+            self.engine = _sqlite_engine(url) if parsed.get_backend_name() == "sqlite" else _pg_engine(url)
+        except (NoSuchModuleError, ValueError) as error:
+            raise InvalidSettingError(f"The database URL {mask_secret(url)} cannot be used: {error}.") from error
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Database:
+        """The database that the settings name; the embedded one's folder is made."""
+        if settings.is_embedded_database:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+        return cls(settings.sqlalchemy_url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back on an error.
+
+        Raises:
+            DatabaseUnavailableError: the server does not answer.
+            DatabaseNotMigratedError: a table is missing.
+        """
+        with self._transaction(read_only=False) as session:
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One transaction that only reads: on SQLite it waits for no writer. Errors as `begin`."""
+        with self._transaction(read_only=True) as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self, *, read_only: bool) -> Iterator[Session]:
+        session = self._sessions()
+        callbacks: list[Callable[[], object]] = session.info.setdefault(AFTER_COMMIT, [])
+        try:
+            with session.begin():
+                if read_only:
+                    session.connection(execution_options={READ_ONLY: True})
+                yield session
+            for callback in callbacks:
+                callback()
+        except DBAPIError as error:
+            translated = translate(error, self.url)
+            if translated is None:
+                raise
+            raise translated from error
+        finally:
+            session.close()
+
+    def ping(self) -> str:
+        """The server's version, as proof that it answers."""
+        query = "select sqlite_version()" if self.is_sqlite else "show server_version"
+        with self.read() as session:
+            return f"{self.engine.dialect.name} {session.execute(text(query)).scalar_one()}"
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def translate(error: DBAPIError, url: str) -> DatabaseUnavailableError | DatabaseNotMigratedError | None:
+    """Our error for one of the driver's, or None where the driver's own is the best there is."""
+    told = str(error.orig)
+    if "no such table" in told or "no such column" in told or "UndefinedTable" in type(error.orig).__name__:
+        return DatabaseNotMigratedError(f"The database {mask_secret(url)} has not the tables of this version.")
+    disk = "disk is full" in told or "disk I/O" in told or "readonly database" in told
+    if isinstance(error, OperationalError) or error.connection_invalidated or disk:
+        return DatabaseUnavailableError(f"The database {mask_secret(url)} does not answer: {told.strip()}.")
+    return None
+
+
+def _pg_engine(url: str) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=10,
+        connect_args={"connect_timeout": 5, "application_name": "mfgviz", "options": "-c timezone=UTC"},
+    )
+
+
+def _sqlite_engine(url: str) -> Engine:
+    name = make_url(url).database
+    if name and name != ":memory:" and not Path(name).parent.is_dir():
+        raise DatabaseUnavailableError(
+            f"The database's folder {Path(name).parent} does not exist.", remedy="Make the folder first."
+        )
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: ConnectionPoolEntry) -> None:
+        # The driver's own transaction handling starts writes late; we begin them ourselves.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        read_only = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,346 @@
+"""Every error that mfgviz raises on purpose, in one tree.
+
+A class's docstring is its default message. `retryable` says whether the same job may succeed
+if it simply runs again; `exit_code` is what the command line returns; `remedy` says what to do.
+The `code` (the class's name in kebab case) is the stable name that JSON output, the job table and
+HTTP answers carry.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+EXIT_NOT_FOUND = 3
+EXIT_CONFLICT = 4
+EXIT_INVALID = 5
+EXIT_UNAVAILABLE = 6
+EXIT_JOB_FAILED = 7
+EXIT_JOB_CANCELLED = 8
+
+
+class MfgvizError(Exception):
+    """Something went wrong."""
+
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+    default_remedy: ClassVar[str] = ""
+    code: ClassVar[str] = "mfgviz"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        words = re.findall(r"[A-Z][a-z0-9]*", cls.__name__.removesuffix("Error"))
+        cls.code = "-".join(word.lower() for word in words)
+
+    def __init__(self, message: str | None = None, *, remedy: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.remedy = self.default_remedy if remedy is None else remedy
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self)._rebuild, (self.message, self.remedy))
+
+    @classmethod
+    def _rebuild(cls, message: str, remedy: str) -> MfgvizError:
+        return cls(message, remedy=remedy)
+
+    def as_json(self) -> dict[str, str]:
+        """The three things a caller needs: code, message, remedy."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+# -- asked for something that is not there ------------------------------------------------------
+class NotFoundError(MfgvizError):
+    """There is no such record."""
+
+    exit_code = EXIT_NOT_FOUND
+
+
+class PartNotFoundError(NotFoundError):
+    """There is no such part."""
+
+    default_remedy = "`mfgviz parts list` shows the parts there are."
+
+
+class RevisionNotFoundError(NotFoundError):
+    """There is no such part revision."""
+
+    default_remedy = "`mfgviz revisions list PART` shows the revisions there are."
+
+
+class JobNotFoundError(NotFoundError):
+    """There is no such job."""
+
+    default_remedy = "`mfgviz jobs list` shows the jobs there are."
+
+
+class RenditionNotFoundError(NotFoundError):
+    """There is no such render."""
+
+    default_remedy = "`mfgviz renders list PART@REVISION` shows the renders there are."
+
+
+class ModelNotFoundError(NotFoundError):
+    """There is no such model."""
+
+    default_remedy = "`mfgviz models list` shows the models there are; `mfgviz models add` adds one."
+
+
+class BlobNotFoundError(NotFoundError):
+    """The blob store has no such blob."""
+
+    default_remedy = "Check MFGVIZ_BLOB_URL: every host must see the same blob store."
+
+
+# -- in conflict with what is there --------------------------------------------------------------
+class ConflictError(MfgvizError):
+    """That does not fit what is recorded already."""
+
+    exit_code = EXIT_CONFLICT
+
+
+class DuplicatePartError(ConflictError):
+    """A part of that number is recorded already."""
+
+    default_remedy = "Part numbers are unique; use `mfgviz revisions add` for a new revision of it."
+
+
+class DuplicateRevisionError(ConflictError):
+    """That revision of the part is recorded already."""
+
+    default_remedy = "Choose the next revision label."
+
+
+class DuplicateModelError(ConflictError):
+    """A model of that name is recorded already."""
+
+    default_remedy = "Choose another name, or `mfgviz models remove NAME` first."
+
+
+class RevisionFrozenError(ConflictError):
+    """A released or obsolete revision does not change."""
+
+    default_remedy = "Add a new revision instead."
+
+
+class IllegalMoveError(ConflictError):
+    """That move is not allowed from the state it is in."""
+
+
+class AlreadyRunningError(ConflictError):
+    """mfgviz is running on that data folder already."""
+
+    default_remedy = "Stop the other `mfgviz up` (Ctrl-C in its terminal), or choose another MFGVIZ_DATA_DIR."
+
+
+class LeaseLostError(ConflictError):
+    """The lease on the job was lost: another worker has it, or it was cancelled."""
+
+
+# -- input that cannot be used -------------------------------------------------------------------
+class InvalidInputError(MfgvizError):
+    """That input cannot be used."""
+
+    exit_code = EXIT_INVALID
+
+
+class InvalidRequestError(InvalidInputError):
+    """That render request cannot be made."""
+
+
+class InvalidSettingError(InvalidInputError):
+    """That setting cannot be used."""
+
+    default_remedy = "`mfgviz config show` lists every setting, its value and where it came from."
+
+
+class PromptTemplateError(InvalidInputError):
+    """The prompt's fields cannot be filled in."""
+
+
+class PromptTooLongError(InvalidInputError):
+    """The prompt is longer than the model's text encoder reads."""
+
+    default_remedy = "Shorten the prompt, or submit with --truncate to let the end be cut."
+
+
+class OutOfBoundsSizeError(InvalidRequestError):
+    """The image size is not one the model can make."""
+
+
+class UnknownSamplerError(InvalidRequestError):
+    """There is no such sampler."""
+
+
+class UnsupportedModeError(InvalidRequestError):
+    """The model cannot render that way."""
+
+
+class InvalidModelError(InvalidInputError):
+    """The model folder cannot be used."""
+
+
+class PickledWeightsError(InvalidModelError):
+    """The weights are a pickle, which can run code when it is loaded."""
+
+    default_remedy = "Convert them to safetensors (`diffusers` does: save_pretrained(safe_serialization=True))."
+
+
+class ImageUnreadableError(InvalidInputError):
+    """The image cannot be read."""
+
+    default_remedy = "PNG, JPEG and WebP are read."
+
+
+class BulkInputError(InvalidInputError):
+    """Some lines of the file could not be used."""
+
+
+# -- geometry ---------------------------------------------------------------------------------------
+class GeometryError(InvalidInputError):
+    """The CAD file cannot be used."""
+
+
+class GeometryNotFoundError(GeometryError):
+    """There is no such CAD file."""
+
+    exit_code = EXIT_NOT_FOUND
+
+
+class EmptyGeometryError(GeometryError):
+    """The CAD file is empty."""
+
+
+class UnknownFormatError(GeometryError):
+    """The file is of no CAD format that mfgviz reads."""
+
+    default_remedy = "Export STEP from the CAD program; IGES, BREP, STL, OBJ, PLY, GLB, 3MF and FCStd are read too."
+
+
+class FormatMismatchError(GeometryError):
+    """The file's extension says another format than its content."""
+
+    default_remedy = "Rename the file to the format it really has."
+
+
+class UnreadableGeometryError(GeometryError):
+    """The CAD file is damaged or truncated."""
+
+    default_remedy = "Export it from the CAD program again."
+
+
+class NoSolidsError(GeometryError):
+    """The CAD file holds no solid or surface that could be shown."""
+
+    default_remedy = "Select a body before exporting; sketches and construction geometry have no picture."
+
+
+class GeometryTooLargeError(GeometryError):
+    """The CAD file is larger than allowed."""
+
+    default_remedy = "Raise MFGVIZ_GEOMETRY_MAX_BYTES, or simplify the part."
+
+
+class TessellationTimeoutError(GeometryError):
+    """The mesher did not finish in time."""
+
+    default_remedy = "Raise MFGVIZ_TESSELLATION_TIMEOUT_S, or export the part again with healed surfaces."
+
+
+class TessellationMemoryError(GeometryError):
+    """The mesher needed more memory than allowed."""
+
+    default_remedy = "Raise MFGVIZ_TESSELLATION_MEMORY_BYTES, or simplify the part."
+
+
+class ToolMissingError(MfgvizError):
+    """A program that this needs is not installed."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+# -- services that do not answer ----------------------------------------------------------------------
+class UnavailableError(MfgvizError):
+    """A service does not answer."""
+
+    retryable = True
+    exit_code = EXIT_UNAVAILABLE
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database does not answer."""
+
+    default_remedy = "Check MFGVIZ_DATABASE_URL; `mfgviz doctor` tries every service."
+
+
+class DatabaseNotMigratedError(MfgvizError):
+    """The database's tables are not those of this version."""
+
+    exit_code = EXIT_UNAVAILABLE
+    default_remedy = "Run `mfgviz db upgrade`."
+
+
+class BrokerUnavailableError(UnavailableError):
+    """The message broker does not answer."""
+
+    default_remedy = "Check MFGVIZ_BROKER_URL. Submitted jobs are safe: they start once it answers."
+
+
+class StorageUnavailableError(UnavailableError):
+    """The blob store cannot be read or written."""
+
+    default_remedy = "Check MFGVIZ_BLOB_URL, its permissions and the free space there."
+
+
+class NoWorkerError(UnavailableError):
+    """No worker is running."""
+
+    default_remedy = "Run `mfgviz up`, or `celery -A workers.app worker -Q gpu,cpu` on a host."
+
+
+# -- rendering ------------------------------------------------------------------------------------------
+class RenderError(MfgvizError):
+    """The render failed."""
+
+    exit_code = EXIT_JOB_FAILED
+
+
+class OutOfMemoryError(RenderError):
+    """The device has not enough memory for this size."""
+
+
+class BrokenImageError(RenderError):
+    """The model made an image that is not a picture (not-a-number values)."""
+
+    retryable = True
+
+
+class JobFailedError(RenderError):
+    """The job failed."""
+
+
+class JobCancelledError(MfgvizError):
+    """The job was cancelled."""
+
+    exit_code = EXIT_JOB_CANCELLED
+
+
+class ShutdownError(MfgvizError):
+    """The worker is shutting down; the job was handed back to the queue."""
+
+    retryable = True
+
+
+class TimeLimitError(RenderError):
+    """The job ran longer than its time limit."""
+
+    retryable = True
+
+
+# -- export and verification ------------------------------------------------------------------------------
+class NotOursError(InvalidInputError):
+    """The image carries no mfgviz record."""
+
+
+class AlteredImageError(InvalidInputError):
+    """The image's pixels are not the ones that were recorded."""

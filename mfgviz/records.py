@@ -1,0 +1,400 @@
+"""The tables, as typed SQLAlchemy classes. What must hold of a row is a constraint of the database.
+
+Times are UTC; the columns that decide between workers (leases, waits) are set from the database's own
+clock through `utcnow()`, so that a host with a wrong clock cannot steal or lose a lease.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from mfgviz.vocabulary import (
+    AttemptOutcome,
+    GeometryState,
+    JobState,
+    LifecycleState,
+    ReviewState,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: timestamptz on PostgreSQL, text on SQLite. Refuses naive times."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware time into UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Say that what the database holds is UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class utcnow(FunctionElement[datetime]):  # noqa: N801 - it is used as a function, as sqlalchemy.func's are
+    """The database's clock, plus an offset in seconds."""
+
+    type = UtcDateTime()
+    inherit_cache = False
+
+    def __init__(self, offset_s: float = 0.0) -> None:
+        super().__init__()
+        self.offset_s = float(offset_s)
+
+
+@compiles(utcnow, "postgresql")
+def _utcnow_postgresql(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return f"(statement_timestamp() + interval '{element.offset_s:.6f} seconds')"
+
+
+@compiles(utcnow, "sqlite")
+def _utcnow_sqlite(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> str:
+    # SQLAlchemy reads six digits of a second; %f writes three.
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.offset_s:+.3f} seconds') || '000')"
+
+
+JsonDict = JSON().with_variant(JSONB(), "postgresql")
+Id = BigInteger().with_variant(Integer(), "sqlite")
+DIGEST = String(64)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Record(DeclarativeBase):
+    """What all tables share."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JsonDict}  # noqa: RUF012
+
+
+def _one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
+    words = ", ".join(f"'{member.value}'" for member in enum)
+    return CheckConstraint(f"{column} IN ({words})", name=f"{column}_word")
+
+
+def _primary() -> Mapped[int]:
+    return mapped_column(Id, primary_key=True, autoincrement=True)
+
+
+def _created() -> Mapped[datetime]:
+    return mapped_column(server_default=utcnow())
+
+
+class Part(Record):
+    """A part number and what is known of it in all its revisions."""
+
+    __tablename__ = "parts"
+    __table_args__ = (CheckConstraint("length(trim(number)) > 0", name="number_given"),)
+
+    id: Mapped[int] = _primary()
+    number: Mapped[str] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(String(512), default="")
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = _created()
+    created_by: Mapped[str] = mapped_column(String(256))
+    revisions: Mapped[list[PartRevision]] = relationship(back_populates="part", order_by="PartRevision.id")
+
+
+class PartRevision(Record):
+    """One revision of a part: what a picture hangs on."""
+
+    __tablename__ = "part_revisions"
+    __table_args__ = (
+        UniqueConstraint("part_id", "label"),
+        CheckConstraint("length(trim(label)) > 0", name="label_given"),
+        _one_of("state", LifecycleState),
+    )
+
+    id: Mapped[int] = _primary()
+    part_id: Mapped[int] = mapped_column(ForeignKey("parts.id", ondelete="RESTRICT"))
+    label: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default=LifecycleState.IN_WORK)
+    source_state: Mapped[str | None] = mapped_column(String(128))
+    iteration: Mapped[int] = mapped_column(default=1)
+    geometry_id: Mapped[int | None] = mapped_column(ForeignKey("geometries.id", ondelete="RESTRICT"), index=True)
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = _created()
+    created_by: Mapped[str] = mapped_column(String(256))
+    part: Mapped[Part] = relationship(back_populates="revisions")
+    geometry: Mapped[Geometry | None] = relationship()
+
+    @property
+    def reference(self) -> str:
+        """`NUMBER@LABEL`, as people and commands write it."""
+        return f"{self.part.number}@{self.label}"
+
+
+class Geometry(Record):
+    """A CAD file that came in, once per content; revisions of the same file share it."""
+
+    __tablename__ = "geometries"
+    __table_args__ = (
+        CheckConstraint("size_bytes > 0", name="not_empty"),
+        CheckConstraint("length(digest) = 64", name="digest_sha256"),
+        _one_of("state", GeometryState),
+    )
+
+    id: Mapped[int] = _primary()
+    digest: Mapped[str] = mapped_column(DIGEST, unique=True)
+    size_bytes: Mapped[int] = mapped_column(Id)
+    file_name: Mapped[str] = mapped_column(String(512))
+    state: Mapped[str] = mapped_column(String(16), default=GeometryState.STORED)
+    format: Mapped[str | None] = mapped_column(String(16))
+    shape_digest: Mapped[str | None] = mapped_column(String(128), index=True)
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(String(2000))
+    created_at: Mapped[datetime] = _created()
+
+
+class Model(Record):
+    """A diffusion model that workers can load, under the name that requests use."""
+
+    __tablename__ = "models"
+    __table_args__ = (CheckConstraint("length(weights_digest) = 64", name="digest_sha256"),)
+
+    id: Mapped[int] = _primary()
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    family: Mapped[str] = mapped_column(String(32))
+    weights_digest: Mapped[str] = mapped_column(DIGEST)
+    spec: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = _created()
+    created_by: Mapped[str] = mapped_column(String(256))
+
+
+class Requester(Record):
+    """Who submits, and the next turn of theirs in the fair order."""
+
+    __tablename__ = "requesters"
+
+    name: Mapped[str] = mapped_column(String(256), primary_key=True)
+    next_turn: Mapped[int] = mapped_column(Id, index=True)
+
+
+class RenderJob(Record):
+    """What was asked for a revision, and where it stands. Only `mfgviz.jobs` moves it."""
+
+    __tablename__ = "render_jobs"
+    __table_args__ = (
+        _one_of("state", JobState),
+        CheckConstraint(
+            "(state = 'running') = (lease_token IS NOT NULL) AND (state = 'running') = (lease_until IS NOT NULL)",
+            name="lease_when_running",
+        ),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+            name="finished_when_final",
+        ),
+        CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_with_cause"),
+        CheckConstraint("attempts_made >= 0 AND attempts_made <= max_attempts", name="attempts_bounded"),
+        CheckConstraint("step >= 0 AND total_steps >= 0", name="progress_not_negative"),
+        # The order of service: one index scan from the front is a claim.
+        Index(
+            "ix_render_jobs_order",
+            text("priority DESC"),
+            "turn",
+            "id",
+            postgresql_where=text("state = 'queued'"),
+            sqlite_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_render_jobs_lease_until",
+            "lease_until",
+            postgresql_where=text("state = 'running'"),
+            sqlite_where=text("state = 'running'"),
+        ),
+        # The same picture is not queued twice on one revision, unless that was asked for.
+        Index(
+            "uq_render_jobs_pending",
+            "revision_id",
+            "fingerprint",
+            unique=True,
+            postgresql_where=text("state IN ('queued', 'running') AND NOT forced"),
+            sqlite_where=text("state IN ('queued', 'running') AND NOT forced"),
+        ),
+        Index("ix_render_jobs_revision_id_fingerprint", "revision_id", "fingerprint"),
+        Index("ix_render_jobs_state_id", "state", "id"),
+    )
+
+    id: Mapped[int] = _primary()
+    revision_id: Mapped[int] = mapped_column(ForeignKey("part_revisions.id", ondelete="RESTRICT"))
+    requester: Mapped[str] = mapped_column(ForeignKey("requesters.name", ondelete="RESTRICT"))
+    request: Mapped[dict[str, Any]]
+    fingerprint: Mapped[str] = mapped_column(DIGEST)
+    batch_key: Mapped[str] = mapped_column(String(32))
+    model_name: Mapped[str] = mapped_column(String(64))
+    images: Mapped[int] = mapped_column(default=1)
+    forced: Mapped[bool] = mapped_column(default=False)
+    priority: Mapped[int]
+    turn: Mapped[int] = mapped_column(Id)
+    state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
+    available_at: Mapped[datetime] = mapped_column(server_default=utcnow())
+    rung_at: Mapped[datetime | None]
+    lease_token: Mapped[str | None] = mapped_column(String(32), index=True)
+    lease_until: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    attempts_made: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int] = mapped_column(default=3)
+    step: Mapped[int] = mapped_column(default=0)
+    total_steps: Mapped[int] = mapped_column(default=0)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(String(2000))
+    created_at: Mapped[datetime] = _created()
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    revision: Mapped[PartRevision] = relationship()
+    attempts: Mapped[list[Attempt]] = relationship(back_populates="job", order_by="Attempt.number")
+    renditions: Mapped[list[Rendition]] = relationship(back_populates="job", order_by="Rendition.index")
+
+
+class Attempt(Record):
+    """One execution of a job by one worker."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("job_id", "number"),
+        _one_of("outcome", AttemptOutcome),
+        CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished_when_final"),
+    )
+
+    id: Mapped[int] = _primary()
+    job_id: Mapped[int] = mapped_column(ForeignKey("render_jobs.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    worker: Mapped[str] = mapped_column(String(256))
+    lease_token: Mapped[str] = mapped_column(String(32))
+    outcome: Mapped[str] = mapped_column(String(16), default=AttemptOutcome.RUNNING)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(String(2000))
+    started_at: Mapped[datetime] = mapped_column(server_default=utcnow())
+    finished_at: Mapped[datetime | None]
+    job: Mapped[RenderJob] = relationship(back_populates="attempts")
+
+
+class Rendition(Record):
+    """A stored image of one revision, with everything needed to make it again."""
+
+    __tablename__ = "renditions"
+    __table_args__ = (
+        UniqueConstraint("job_id", "index"),
+        _one_of("review_state", ReviewState),
+        CheckConstraint("width > 0 AND height > 0", name="size_positive"),
+        CheckConstraint("length(blob_digest) = 64 AND length(pixel_digest) = 64", name="digest_sha256"),
+        Index("ix_renditions_revision_id_id", "revision_id", "id"),
+    )
+
+    id: Mapped[int] = _primary()
+    revision_id: Mapped[int] = mapped_column(ForeignKey("part_revisions.id", ondelete="RESTRICT"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("render_jobs.id", ondelete="RESTRICT"))
+    index: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int]
+    height: Mapped[int]
+    blob_digest: Mapped[str] = mapped_column(DIGEST)
+    thumbnail_digest: Mapped[str] = mapped_column(DIGEST)
+    pixel_digest: Mapped[str] = mapped_column(DIGEST, index=True)
+    review_state: Mapped[str] = mapped_column(String(16), default=ReviewState.PROPOSED)
+    software: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = _created()
+    revision: Mapped[PartRevision] = relationship()
+    job: Mapped[RenderJob] = relationship(back_populates="renditions")
+
+
+class Worker(Record):
+    """A worker process as it last reported itself."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(256), primary_key=True)
+    queues: Mapped[str] = mapped_column(String(256))
+    device: Mapped[str] = mapped_column(String(256))
+    loaded_model: Mapped[str | None] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime] = mapped_column(server_default=utcnow())
+    seen_at: Mapped[datetime] = mapped_column(server_default=utcnow())
+
+
+class Rule(Record):
+    """What an event shall cause: filter, template, views. `mfgviz.rules` reads it."""
+
+    __tablename__ = "rules"
+
+    id: Mapped[int] = _primary()
+    name: Mapped[str] = mapped_column(String(256), unique=True)
+    event_kind: Mapped[str] = mapped_column(String(64))
+    condition: Mapped[str | None] = mapped_column(String(4000))
+    template: Mapped[dict[str, Any]]
+    enabled: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = _created()
+    created_by: Mapped[str] = mapped_column(String(256))
+
+
+class Event(Record):
+    """Something that happened, written in the transaction that made it happen (the outbox)."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index(
+            "ix_events_undelivered",
+            "id",
+            postgresql_where=text("delivered_at IS NULL"),
+            sqlite_where=text("delivered_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = _primary()
+    kind: Mapped[str] = mapped_column(String(64))
+    revision_id: Mapped[int | None] = mapped_column(ForeignKey("part_revisions.id", ondelete="CASCADE"), index=True)
+    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = _created()
+    delivered_at: Mapped[datetime | None]
+
+
+class AuditEntry(Record):
+    """Who did what, when, and through which door."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_subject_id", "subject", "id"),)
+
+    id: Mapped[int] = _primary()
+    actor: Mapped[str] = mapped_column(String(256))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(256))
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = _created()

@@ -1,0 +1,227 @@
+"""One frozen `Settings`, read from MFGVIZ_* variables and a TOML file, built once per entry point.
+
+A variable wins over the file, the file over the default. The file is the one that MFGVIZ_CONFIG
+names, else `mfgviz.toml` in the working folder, else `mfgviz.toml` in the user's config folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from mfgviz.errors import InvalidSettingError
+
+ENV_PREFIX = "MFGVIZ_"
+EMBEDDED = "embedded"
+# Linux allows 107 bytes in a unix socket's path.
+SOCKET_PATH_LIMIT_BYTES = 100
+
+
+def _default_data_dir() -> Path:
+    return Path(platformdirs.user_data_dir("mfgviz", appauthor=False))
+
+
+def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    metadata = {"doc": doc, "secret": secret}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be configured. Sizes are bytes, times seconds."""
+
+    data_dir: Path = _setting(_default_data_dir, "Folder of the embedded default: database, blobs, caches.")
+    database_url: str = _setting(
+        EMBEDDED, "SQLAlchemy URL; `embedded` is SQLite in the data folder.", secret=True
+    )
+    broker_url: str = _setting(
+        EMBEDDED,
+        "Celery broker URL (redis://, rediss://, redis+socket://, amqp://); `embedded` is the server of `mfgviz up`.",
+        secret=True,
+    )
+    blob_url: str = _setting(
+        EMBEDDED, "Blob store URL (a folder's file:// URL, s3://, gs://, az://); `embedded` is in the data folder."
+    )
+    requester: str = _setting(
+        lambda: os.environ.get("USER") or os.environ.get("USERNAME") or "unknown",
+        "Who asks: recorded with every change, and what fair share is counted by.",
+    )
+    device: str = _setting("auto", "Where sampling runs: auto, cpu, cuda:N or mps.")
+    default_model: str = _setting("studio", "The model of jobs that name none.")
+    offline: bool = _setting(True, "Never ask a model hub; models must be on disk.")
+    claim_images: int = _setting(4, "How many images a worker samples in one batch at most.")
+    lease_s: float = _setting(60.0, "How long a worker's claim on a job lasts without a heartbeat.")
+    max_attempts: int = _setting(3, "How often a job is tried before it is dead-lettered.")
+    retry_delay_s: float = _setting(5.0, "Wait before the first retry; it doubles from one to the next.")
+    soft_time_limit_s: int = _setting(1800, "A batch is stopped and retried after this time.")
+    hard_time_limit_s: int = _setting(2100, "A worker stuck for this long loses its task.")
+    sweep_interval_s: float = _setting(15.0, "How often a worker looks for lost leases and unrung jobs.")
+    shutdown_grace_s: float = _setting(20.0, "How long a stopping worker may take to hand its job back.")
+    geometry_max_bytes: int = _setting(256 * 2**20, "Largest CAD file taken in.")
+    tessellation_timeout_s: float = _setting(120.0, "How long the mesher may run on one file.")
+    tessellation_memory_bytes: int = _setting(8 * 2**30, "Memory the mesher may use for one file.")
+    cache_max_bytes: int = _setting(4 * 2**30, "Size of the worker's cache of meshes and control maps.")
+    log_level: str = _setting("WARNING", "Least severity that is logged: DEBUG, INFO, WARNING or ERROR.")
+
+    def __post_init__(self) -> None:
+        positive = (
+            "claim_images", "lease_s", "max_attempts", "soft_time_limit_s", "hard_time_limit_s",
+            "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes", "tessellation_timeout_s",
+            "tessellation_memory_bytes", "cache_max_bytes",
+        )  # fmt: skip
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise InvalidSettingError(f"{name} is {getattr(self, name)}, but must be above zero.")
+        if self.hard_time_limit_s <= self.soft_time_limit_s:
+            raise InvalidSettingError("hard_time_limit_s must be above soft_time_limit_s.")
+        if self.device not in ("auto", "cpu", "mps") and not re.fullmatch(r"cuda(:\d+)?", self.device):
+            raise InvalidSettingError(f"device is {self.device!r}, but must be auto, cpu, mps, cuda or cuda:N.")
+        if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise InvalidSettingError(f"log_level is {self.log_level!r}; choose DEBUG, INFO, WARNING or ERROR.")
+
+    # -- where the embedded default keeps its things ------------------------------------------
+    @property
+    def is_embedded_broker(self) -> bool:
+        """Whether the broker is the server that `mfgviz up` starts."""
+        return self.broker_url == EMBEDDED
+
+    @property
+    def is_embedded_database(self) -> bool:
+        """Whether the database is the SQLite file of the data folder."""
+        return self.database_url == EMBEDDED
+
+    @property
+    def redis_socket(self) -> Path:
+        """The embedded server's unix socket: in the data folder, or in /tmp where that path is too long."""
+        path = self.data_dir.absolute() / "redis" / "redis.sock"
+        if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT_BYTES:
+            return path
+        name = hashlib.sha256(os.fsencode(self.data_dir.absolute())).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"mfgviz-{os.getuid()}-{name}" / "redis.sock"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL with `embedded` resolved."""
+        if self.is_embedded_database:
+            return f"sqlite:///{self.data_dir.absolute() / 'mfgviz.db'}"
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url)
+
+    @property
+    def celery_broker_url(self) -> str:
+        """The broker URL with `embedded` resolved."""
+        return f"redis+socket://{self.redis_socket}" if self.is_embedded_broker else self.broker_url
+
+    @property
+    def storage_url(self) -> str:
+        """The blob store's URL with `embedded` resolved."""
+        return (self.data_dir.absolute() / "blobs").as_uri() if self.blob_url == EMBEDDED else self.blob_url
+
+    @property
+    def cache_dir(self) -> Path:
+        """The worker's cache of meshes and control maps."""
+        return self.data_dir.absolute() / "cache"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingSource:
+    """One setting as `mfgviz config show` prints it; a secret's password is masked."""
+
+    name: str
+    value: str
+    source: str
+    doc: str
+
+
+def find_config_file(env: Mapping[str, str]) -> Path | None:
+    """The TOML file in force, or None.
+
+    Raises:
+        InvalidSettingError: MFGVIZ_CONFIG names a file that is not there.
+    """
+    named = env.get(f"{ENV_PREFIX}CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise InvalidSettingError(f"MFGVIZ_CONFIG names {named}, which is not a file.")
+        return Path(named)
+    candidates = (Path("mfgviz.toml"), Path(platformdirs.user_config_dir("mfgviz", appauthor=False)) / "mfgviz.toml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def load_settings(env: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment and the TOML file.
+
+    Raises:
+        InvalidSettingError: a value cannot be used, or a name is unknown.
+    """
+    return _load(os.environ if env is None else env)[0]
+
+
+def explain_settings(env: Mapping[str, str] | None = None) -> list[SettingSource]:
+    """Every setting with its value and where that came from."""
+    settings, origins = _load(os.environ if env is None else env)
+    rows = []
+    for item in fields(Settings):
+        value = str(getattr(settings, item.name))
+        shown = mask_secret(value) if item.metadata["secret"] else value
+        rows.append(SettingSource(item.name, shown, origins[item.name], item.metadata["doc"]))
+    return rows
+
+
+def mask_secret(url: str) -> str:
+    """The URL with its password (and any token in its query) replaced by stars."""
+    url = re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
+    return re.sub(r"((?:password|secret|token|key)=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
+
+
+def _load(env: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+    path = find_config_file(env)
+    raw_file = _read_toml(path) if path else {}
+    known = {item.name: item for item in fields(Settings)}
+    for name in raw_file:
+        if name not in known:
+            raise InvalidSettingError(f"{path}: there is no setting {name!r}.")
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, item in known.items():
+        variable = ENV_PREFIX + name.upper()
+        if variable in env:
+            values[name], origins[name] = _parse(variable, str(item.type), env[variable]), variable
+        elif name in raw_file:
+            values[name], origins[name] = _parse(f"{path}: {name}", str(item.type), raw_file[name]), str(path)
+        else:
+            origins[name] = "default"
+    return Settings(**values), origins
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidSettingError(f"{path} cannot be read: {error}.") from error
+
+
+def _parse(where: str, kind: str, raw: object) -> object:
+    text = str(raw).strip()
+    if kind == "bool":
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise InvalidSettingError(f"{where} is {text!r}, but must be true or false.")
+    if kind == "Path":
+        return Path(text).expanduser()
+    try:
+        return {"int": int, "float": float, "str": str}[kind](text)
+    except ValueError as error:
+        raise InvalidSettingError(f"{where} is {text!r}, but must be a number.") from error

@@ -1,0 +1,125 @@
+"""The words that records, commands and messages share, and the table of allowed moves. Pure."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class LifecycleState(StrEnum):
+    """Where a part revision stands; the PLM's own word is kept beside it as `source_state`."""
+
+    IN_WORK = "in_work"
+    IN_REVIEW = "in_review"
+    RELEASED = "released"
+    OBSOLETE = "obsolete"
+    OTHER = "other"
+
+
+class JobState(StrEnum):
+    """Where a render job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class AttemptOutcome(StrEnum):
+    """How one execution of a job ended; `running` while it has not."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    HANDED_BACK = "handed_back"
+
+
+class ReviewState(StrEnum):
+    """What people said of a rendition."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
+
+
+class Priority(IntEnum):
+    """The higher is served first."""
+
+    LOW = 0
+    NORMAL = 10
+    HIGH = 20
+
+
+class Projection(StrEnum):
+    """How a camera maps space to the image."""
+
+    ORTHOGRAPHIC = "orthographic"
+    PERSPECTIVE = "perspective"
+
+
+class Mode(StrEnum):
+    """What conditions the picture besides the prompt."""
+
+    TEXT = "text"
+    CONTROL = "control"
+    IMAGE = "image"
+
+
+class GeometryState(StrEnum):
+    """Whether the CAD file was looked into yet."""
+
+    STORED = "stored"
+    READ = "read"
+    UNUSABLE = "unusable"
+
+
+FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+FROZEN_STATES = frozenset({LifecycleState.RELEASED, LifecycleState.OBSOLETE})
+
+JOB_MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset(
+        {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}
+    ),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),
+}
+
+LIFECYCLE_MOVES: dict[LifecycleState, frozenset[LifecycleState]] = {
+    LifecycleState.IN_WORK: frozenset(
+        {LifecycleState.IN_REVIEW, LifecycleState.RELEASED, LifecycleState.OBSOLETE, LifecycleState.OTHER}
+    ),
+    LifecycleState.IN_REVIEW: frozenset(
+        {LifecycleState.IN_WORK, LifecycleState.RELEASED, LifecycleState.OBSOLETE, LifecycleState.OTHER}
+    ),
+    LifecycleState.RELEASED: frozenset({LifecycleState.OBSOLETE}),
+    LifecycleState.OBSOLETE: frozenset(),
+    LifecycleState.OTHER: frozenset(
+        {LifecycleState.IN_WORK, LifecycleState.IN_REVIEW, LifecycleState.RELEASED, LifecycleState.OBSOLETE}
+    ),
+}
+
+STANDARD_VIEWS = ("iso", "front", "back", "left", "right", "top", "bottom")
+CUSTOM_VIEW = "custom"
+
+SAMPLERS = (
+    "ddpm",
+    "ddim",
+    "plms",
+    "euler",
+    "euler_a",
+    "heun",
+    "dpmpp_2m",
+    "dpmpp_2m_karras",
+    "unipc",
+    "lcm",
+)
+
+FAMILIES = ("studio", "sd15", "sdxl")
+
+QUEUE_GPU = "gpu"
+QUEUE_CPU = "cpu"
