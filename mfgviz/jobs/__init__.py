@@ -1,0 +1,53 @@
+"""The life of a render job: submit, claim, heartbeat, complete, fail, cancel, sweep.
+
+This package is the only writer of job state. Every move is one UPDATE guarded by the state (and, for
+a running job, the lease token) that it moves from; `vocabulary.JOB_MOVES` is the table of the moves.
+"""
+
+from mfgviz.jobs.control import SweepReport, cancel, retry, sweep
+from mfgviz.jobs.leases import (
+    Claim,
+    Claimant,
+    ClaimedJob,
+    Failure,
+    HeartbeatReply,
+    NewRendition,
+    claim,
+    complete,
+    confirm_cancel,
+    fail,
+    hand_back,
+    has_work,
+    heartbeat,
+)
+from mfgviz.jobs.queries import JobFilter, WaitReport, get, list_jobs, state_counts, why
+from mfgviz.jobs.submission import Submission, Submitted, submit
+
+__all__ = [
+    "Claim",
+    "Claimant",
+    "ClaimedJob",
+    "Failure",
+    "HeartbeatReply",
+    "JobFilter",
+    "NewRendition",
+    "Submission",
+    "Submitted",
+    "SweepReport",
+    "WaitReport",
+    "cancel",
+    "claim",
+    "complete",
+    "confirm_cancel",
+    "fail",
+    "get",
+    "hand_back",
+    "has_work",
+    "heartbeat",
+    "list_jobs",
+    "retry",
+    "state_counts",
+    "submit",
+    "sweep",
+    "why",
+]

@@ -1,0 +1,177 @@
+"""What people and the clock do with jobs: cancel, retry, and sweep up after lost messages and workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, literal_column, or_, select, update
+from sqlalchemy.orm import Session
+
+from mfgviz.catalog import record
+from mfgviz.database import Database
+from mfgviz.errors import BrokerUnavailableError, IllegalMoveError
+from mfgviz.jobs.queries import get
+from mfgviz.queue import TASK_RENDER, Doorbell
+from mfgviz.records import Attempt, Event, RenderJob, utcnow
+from mfgviz.vocabulary import QUEUE_GPU, AttemptOutcome, JobState
+
+SWEEP_LIMIT = 500
+# Enough messages to wake every idle worker; each worker rings on for the rest.
+RING_AT_MOST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a sweep did: jobs taken from dead workers, those of them given up, and messages sent."""
+
+    requeued: int
+    given_up: int
+    rung: int
+
+
+def cancel(session: Session, job_id: int, actor: str) -> JobState:
+    """Cancel a job: at once if it waits, within one sampling step if it runs; the state it is in now.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+        IllegalMoveError: it has succeeded or failed.
+    """
+    cancelled = session.scalar(
+        update(RenderJob)
+        .where(RenderJob.id == job_id, RenderJob.state == JobState.QUEUED)
+        .values(state=JobState.CANCELLED, cancel_requested=True, finished_at=utcnow())
+        .returning(RenderJob.id)
+        .execution_options(synchronize_session=False)
+    )
+    if cancelled is None:
+        session.execute(
+            update(RenderJob)
+            .where(RenderJob.id == job_id, RenderJob.state == JobState.RUNNING)
+            .values(cancel_requested=True)
+            .execution_options(synchronize_session=False)
+        )
+    job = get(session, job_id)
+    if job.state in (JobState.SUCCEEDED, JobState.FAILED):
+        raise IllegalMoveError(f"Job {job_id} has {job.state} already; there is nothing to cancel.")
+    record(session, actor, "job.cancelled", f"job {job_id}")
+    return JobState(job.state)
+
+
+def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
+    """Queue a failed or cancelled job again, with that many new attempts.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+        IllegalMoveError: it waits, runs or has succeeded, or the same request waits already.
+    """
+    job = get(session, job_id)
+    if job.state not in (JobState.FAILED, JobState.CANCELLED):
+        raise IllegalMoveError(f"Job {job_id} is {job.state}; only failed and cancelled jobs are retried.")
+    twin = session.scalar(
+        select(RenderJob.id).where(
+            RenderJob.revision_id == job.revision_id,
+            RenderJob.fingerprint == job.fingerprint,
+            RenderJob.state.in_((JobState.QUEUED, JobState.RUNNING)),
+        )
+    )
+    if twin is not None and not job.forced:
+        raise IllegalMoveError(f"Job {twin} asks for the same picture and is not finished.")
+    session.execute(
+        update(RenderJob)
+        .where(RenderJob.id == job_id, RenderJob.state == job.state)
+        .values(
+            state=JobState.QUEUED,
+            cancel_requested=False,
+            finished_at=None,
+            rung_at=None,
+            step=0,
+            available_at=utcnow(),
+            max_attempts=RenderJob.attempts_made + attempts,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    record(session, actor, "job.retried", f"job {job_id}")
+
+
+def sweep(db: Database, doorbell: Doorbell | None) -> SweepReport:
+    """Take jobs from workers that died, and ring for jobs whose messages may be lost.
+
+    Safe to run anywhere, any number of times, at the same time.
+    """
+    with db.begin() as session:
+        requeued, given_up = _take_back(session)
+    return SweepReport(requeued, given_up, _ring_again(db, doorbell) if doorbell else 0)
+
+
+def _take_back(session: Session) -> tuple[int, int]:
+    overdue = session.execute(
+        select(RenderJob.id, RenderJob.lease_token)
+        .where(RenderJob.state == literal_column("'running'"), RenderJob.lease_until < utcnow())
+        .order_by(RenderJob.lease_until)
+        .limit(SWEEP_LIMIT)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not overdue:
+        return 0, 0
+    ids, tokens = [row.id for row in overdue], [row.lease_token for row in overdue]
+    told = "The worker stopped answering: it died, was cut off, or was stopped by force."
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id.in_(ids), Attempt.lease_token.in_(tokens))
+        .values(outcome=AttemptOutcome.LOST, finished_at=utcnow(), error_code="worker-lost", error_message=told)
+        .execution_options(synchronize_session=False)
+    )
+    freed = {"lease_token": None, "lease_until": None, "error_code": "worker-lost", "error_message": told}
+    mine = RenderJob.id.in_(ids)
+    stopped = mine & RenderJob.cancel_requested
+    spent = mine & ~RenderJob.cancel_requested & (RenderJob.attempts_made >= RenderJob.max_attempts)
+    left = mine & ~RenderJob.cancel_requested & (RenderJob.attempts_made < RenderJob.max_attempts)
+    moves = (
+        (stopped, {"state": JobState.CANCELLED, "finished_at": utcnow()}),
+        (spent, {"state": JobState.FAILED, "finished_at": utcnow()}),
+        (left, {"state": JobState.QUEUED, "step": 0, "rung_at": None, "available_at": utcnow()}),
+    )
+    counts = []
+    for condition, values in moves:
+        moved = session.execute(
+            update(RenderJob)
+            .where(condition, RenderJob.state == JobState.RUNNING)
+            .values({**freed, **values})
+            .returning(RenderJob.id, RenderJob.revision_id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        counts.append(len(moved))
+        if values["state"] is JobState.FAILED:
+            session.add_all(
+                Event(kind="job.failed", revision_id=r.revision_id, payload={"job": r.id, "code": "worker-lost"})
+                for r in moved
+            )
+    return counts[2], counts[1]
+
+
+def _ring_again(db: Database, doorbell: Doorbell) -> int:
+    """Bring the number of waiting messages up to the number of waiting jobs, or to RING_AT_MOST."""
+    with db.read() as session:
+        waiting = session.scalars(
+            select(RenderJob.id)
+            .where(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow())
+            .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+            .limit(RING_AT_MOST)
+        ).all()
+    if not waiting:
+        return 0
+    try:
+        missing = len(waiting) - doorbell.waiting(QUEUE_GPU)
+    except BrokerUnavailableError:
+        return 0
+    ids = list(waiting[: max(0, missing)])
+    if not ids or not doorbell.ring(TASK_RENDER, ids):
+        return 0
+    with db.begin() as session:
+        session.execute(
+            update(RenderJob)
+            .where(RenderJob.id.in_(ids), or_(RenderJob.rung_at.is_(None), RenderJob.state == JobState.QUEUED))
+            .values(rung_at=func.coalesce(RenderJob.rung_at, utcnow()))
+            .execution_options(synchronize_session=False)
+        )
+    return len(ids)

@@ -1,0 +1,356 @@
+"""What a worker does with jobs: claim a batch, renew its lease, and end it one way or another.
+
+A claim takes the first jobs in the order of service (priority, turn, id) that fit into one batch.
+Rows that another claimer is looking at are skipped, not waited for, so claimers never queue behind
+one another.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, update
+from sqlalchemy.orm import Session
+
+from mfgviz.database import Database
+from mfgviz.errors import IllegalMoveError, LeaseLostError, MfgvizError
+from mfgviz.records import Attempt, Event, RenderJob, Rendition, utcnow
+from mfgviz.requests import RenderRequest
+from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, JobState
+
+# How far a claim looks past the first job: for batch mates, and for the model it has loaded.
+CLAIM_WINDOW = 32
+# A job that has waited this long is served next, whatever model is loaded.
+AFFINITY_PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims, and what suits them."""
+
+    worker: str
+    max_images: int = 4
+    loaded_model: str | None = None
+    lease_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """One job of a claim, with all that is needed to render it."""
+
+    id: int
+    revision_id: int
+    attempt: int
+    request: RenderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A batch of compatible jobs under one lease token."""
+
+    token: str
+    lease_s: float
+    jobs: tuple[ClaimedJob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    """What became of the claim's jobs meanwhile: whom to stop for, and what is not ours any more."""
+
+    held: frozenset[int]
+    cancel_requested: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRendition:
+    """An image that is stored and waits to be attached."""
+
+    index: int
+    seed: int
+    size_px: tuple[int, int]
+    blob_digest: str
+    thumbnail_digest: str
+    pixel_digest: str
+    software: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed, and whether it may be tried again, after how long."""
+
+    code: str
+    message: str
+    retryable: bool
+    delay_s: float = 0.0
+
+    @classmethod
+    def of(cls, error: MfgvizError, delay_s: float) -> Failure:
+        """The failure that an error of ours stands for."""
+        return cls(error.code, f"{error.message} {error.remedy}".strip(), error.retryable, delay_s)
+
+
+def claim_window(size: int = CLAIM_WINDOW) -> Select[tuple[RenderJob]]:
+    """The production query of a claim: the front of the queue, row locks taken, locked rows skipped.
+
+    The state is a literal, so that the planner can prove the partial index
+    `ix_render_jobs_order` from a prepared statement too; that index is already in the order asked
+    for, so PostgreSQL reads `size` rows of it and sorts nothing.
+    """
+    return (
+        select(RenderJob)
+        .where(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow())
+        .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+        .limit(size)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def claim(db: Database, claimant: Claimant) -> Claim | None:
+    """Take the next batch, or None where nothing waits."""
+    with db.begin() as session:
+        waiting = list(session.scalars(claim_window()))
+        if not waiting:
+            return None
+        batch = _choose(session, waiting, claimant)
+        token = secrets.token_hex(16)
+        _move(JobState.QUEUED, JobState.RUNNING)
+        taken = session.execute(
+            update(RenderJob)
+            .where(RenderJob.id.in_([job.id for job in batch]), RenderJob.state == JobState.QUEUED)
+            .values(
+                state=JobState.RUNNING,
+                lease_token=token,
+                lease_until=utcnow(claimant.lease_s),
+                attempts_made=RenderJob.attempts_made + 1,
+                step=0,
+                started_at=utcnow(),
+                error_code=None,
+                error_message=None,
+            )
+            .returning(RenderJob.id, RenderJob.attempts_made)
+            .execution_options(synchronize_session=False)
+        )
+        made: dict[int, int] = {row.id: row.attempts_made for row in taken}
+        numbers = _next_attempt_numbers(session, list(made))
+        session.add_all(
+            Attempt(job_id=job_id, number=numbers.get(job_id, 0) + 1, worker=claimant.worker, lease_token=token)
+            for job_id in made
+        )
+        jobs = tuple(
+            ClaimedJob(job.id, job.revision_id, made[job.id], RenderRequest.from_json(job.request))
+            for job in batch
+            if job.id in made
+        )
+    return Claim(token, claimant.lease_s, jobs) if jobs else None
+
+
+def has_work(db: Database) -> bool:
+    """Whether a claim would find something now."""
+    with db.read() as session:
+        query = (
+            select(RenderJob.id)
+            .where(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow())
+            .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+            .limit(1)
+        )
+        return session.scalar(query) is not None
+
+
+def heartbeat(db: Database, claim: Claim, step: int, total_steps: int) -> HeartbeatReply:
+    """Renew the lease on all jobs of the claim and note their progress."""
+    with db.begin() as session:
+        rows = session.execute(
+            update(RenderJob)
+            .where(_held(claim))
+            .values(lease_until=utcnow(claim.lease_s), step=step, total_steps=total_steps)
+            .returning(RenderJob.id, RenderJob.cancel_requested)
+            .execution_options(synchronize_session=False)
+        ).all()
+    return HeartbeatReply(
+        held=frozenset(row.id for row in rows),
+        cancel_requested=frozenset(row.id for row in rows if row.cancel_requested),
+    )
+
+
+def complete(db: Database, claim: Claim, job_id: int, renditions: Sequence[NewRendition]) -> list[int]:
+    """Attach the images and end the job, in one transaction; the ids of the renditions.
+
+    Raises:
+        LeaseLostError: the job is not this claim's any more; nothing is attached.
+    """
+    with db.begin() as session:
+        revision_id = _end(session, claim, job_id, JobState.SUCCEEDED, AttemptOutcome.SUCCEEDED)
+        rows = [
+            Rendition(
+                revision_id=revision_id,
+                job_id=job_id,
+                index=new.index,
+                seed=new.seed,
+                width=new.size_px[0],
+                height=new.size_px[1],
+                blob_digest=new.blob_digest,
+                thumbnail_digest=new.thumbnail_digest,
+                pixel_digest=new.pixel_digest,
+                software=new.software,
+            )
+            for new in renditions
+        ]
+        session.add_all(rows)
+        session.flush()
+        ids = [row.id for row in rows]
+        _emit(session, "render.attached", revision_id, {"job": job_id, "renditions": ids})
+    return ids
+
+
+def fail(db: Database, claim: Claim, job_id: int, failure: Failure) -> JobState:
+    """End the attempt: queue the job again where that may help, else dead-letter it with its cause.
+
+    Raises:
+        LeaseLostError: the job is not this claim's any more.
+    """
+    with db.begin() as session:
+        job = session.scalar(select(RenderJob).where(RenderJob.id == job_id, _held(claim)).with_for_update())
+        if job is None:
+            raise LeaseLostError(f"Job {job_id} is not held by this worker any more.")
+        if failure.retryable and job.attempts_made < job.max_attempts and not job.cancel_requested:
+            delay_s = failure.delay_s * 2 ** (job.attempts_made - 1)
+            state = _requeue(session, claim, job_id, AttemptOutcome.FAILED, failure, delay_s=delay_s)
+        else:
+            revision_id = _end(session, claim, job_id, JobState.FAILED, AttemptOutcome.FAILED, failure)
+            _emit(session, "job.failed", revision_id, {"job": job_id, "code": failure.code})
+            state = JobState.FAILED
+    return state
+
+
+def confirm_cancel(db: Database, claim: Claim, job_id: int) -> None:
+    """The worker has stopped for a cancel. Raises LeaseLostError."""
+    with db.begin() as session:
+        _end(session, claim, job_id, JobState.CANCELLED, AttemptOutcome.CANCELLED)
+
+
+def hand_back(db: Database, claim: Claim, job_id: int) -> None:
+    """Put the job back where it was, the attempt not counted: the worker stops. Raises LeaseLostError."""
+    with db.begin() as session:
+        cause = Failure("shutdown", "The worker shut down and handed the job back.", retryable=True)
+        _requeue(session, claim, job_id, AttemptOutcome.HANDED_BACK, cause, counted=False)
+
+
+# -- one guarded move each ------------------------------------------------------------------------------
+def _choose(session: Session, waiting: Sequence[RenderJob], claimant: Claimant) -> list[RenderJob]:
+    """The first job in order (or the first for the loaded model, among equals), and its batch mates."""
+    lead = waiting[0]
+    if lead.model_name != claimant.loaded_model:
+        now = session.scalar(select(utcnow()))
+        waited_s = (now - lead.available_at).total_seconds() if now else 0.0
+        equals = [job for job in waiting if job.priority == lead.priority]
+        suited = next((job for job in equals if job.model_name == claimant.loaded_model), None)
+        if suited is not None and waited_s < AFFINITY_PATIENCE_S:
+            lead = suited
+    batch, images = [lead], lead.images
+    for job in waiting:
+        if job is not lead and job.batch_key == lead.batch_key and images + job.images <= claimant.max_images:
+            batch.append(job)
+            images += job.images
+    return batch
+
+
+def _next_attempt_numbers(session: Session, job_ids: list[int]) -> dict[int, int]:
+    query = (
+        select(Attempt.job_id, func.max(Attempt.number)).where(Attempt.job_id.in_(job_ids)).group_by(Attempt.job_id)
+    )
+    return {job_id: number for job_id, number in session.execute(query)}
+
+
+def _held(claim: Claim) -> ColumnElement[bool]:
+    return and_(RenderJob.lease_token == claim.token, RenderJob.state == JobState.RUNNING)
+
+
+def _move(old: JobState, new: JobState) -> None:
+    if new not in JOB_MOVES[old]:
+        raise IllegalMoveError(f"A job cannot go from {old} to {new}.")
+
+
+def _end(
+    session: Session,
+    claim: Claim,
+    job_id: int,
+    state: JobState,
+    outcome: AttemptOutcome,
+    failure: Failure | None = None,
+) -> int:
+    """Move a held job to a final state and close its attempt; the id of its revision."""
+    _move(JobState.RUNNING, state)
+    values: dict[str, Any] = {
+        "state": state, "lease_token": None, "lease_until": None, "finished_at": utcnow(),
+        "error_code": failure and failure.code, "error_message": failure and failure.message[:2000],
+    }  # fmt: skip
+    if state is JobState.SUCCEEDED:
+        values["step"] = RenderJob.total_steps
+    revision_id = session.scalar(
+        update(RenderJob)
+        .where(RenderJob.id == job_id, _held(claim))
+        .values(values)
+        .returning(RenderJob.revision_id)
+        .execution_options(synchronize_session=False)
+    )
+    if revision_id is None:
+        raise LeaseLostError(f"Job {job_id} is not held by this worker any more.")
+    _close_attempt(session, claim.token, job_id, outcome, failure)
+    return revision_id
+
+
+def _requeue(
+    session: Session,
+    claim: Claim,
+    job_id: int,
+    outcome: AttemptOutcome,
+    cause: Failure,
+    *,
+    delay_s: float = 0.0,
+    counted: bool = True,
+) -> JobState:
+    _move(JobState.RUNNING, JobState.QUEUED)
+    returned = session.scalar(
+        update(RenderJob)
+        .where(RenderJob.id == job_id, _held(claim))
+        .values(
+            state=JobState.QUEUED,
+            lease_token=None,
+            lease_until=None,
+            rung_at=None,
+            step=0,
+            available_at=utcnow(delay_s),
+            attempts_made=RenderJob.attempts_made - (0 if counted else 1),
+            error_code=cause.code,
+            error_message=cause.message[:2000],
+        )
+        .returning(RenderJob.id)
+        .execution_options(synchronize_session=False)
+    )
+    if returned is None:
+        raise LeaseLostError(f"Job {job_id} is not held by this worker any more.")
+    _close_attempt(session, claim.token, job_id, outcome, cause)
+    return JobState.QUEUED
+
+
+def _close_attempt(
+    session: Session, token: str, job_id: int, outcome: AttemptOutcome, failure: Failure | None
+) -> None:
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.lease_token == token)
+        .values(
+            outcome=outcome,
+            finished_at=utcnow(),
+            error_code=failure and failure.code,
+            error_message=failure and failure.message[:2000],
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _emit(session: Session, kind: str, revision_id: int, payload: dict[str, Any]) -> None:
+    session.add(Event(kind=kind, revision_id=revision_id, payload=payload))

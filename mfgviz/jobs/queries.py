@@ -1,0 +1,136 @@
+"""Reading jobs: one, many, and why one is waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, func, literal_column, or_, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from mfgviz.errors import JobNotFoundError
+from mfgviz.records import PartRevision, RenderJob, Worker, utcnow
+from mfgviz.vocabulary import QUEUE_GPU, JobState
+
+WORKER_SILENCE_S = 60.0
+SHOWN_AHEAD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; newest first, before that id."""
+
+    state: JobState | None = None
+    revision_id: int | None = None
+    requester: str | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReport:
+    """Why a job is where it is. `position` is 1 for the next to be served, None if it does not wait."""
+
+    job_id: int
+    state: JobState
+    position: int | None
+    ahead: tuple[int, ...]
+    running: tuple[int, ...]
+    not_before: datetime | None
+    workers: tuple[str, ...]
+    told: str
+
+
+def get(session: Session, job_id: int) -> RenderJob:
+    """The job, its revision and part loaded. Raises JobNotFoundError."""
+    query = (
+        select(RenderJob)
+        .where(RenderJob.id == job_id)
+        .options(
+            joinedload(RenderJob.revision).joinedload(PartRevision.part),
+            selectinload(RenderJob.attempts),
+            selectinload(RenderJob.renditions),
+        )
+        .execution_options(populate_existing=True)
+    )
+    job = session.scalar(query)
+    if job is None:
+        raise JobNotFoundError(f"There is no job {job_id}.")
+    return job
+
+
+def list_jobs(session: Session, wanted: JobFilter) -> list[RenderJob]:
+    """Jobs that fit the filter, newest first."""
+    query = select(RenderJob).order_by(RenderJob.id.desc()).limit(wanted.limit)
+    query = query.options(joinedload(RenderJob.revision).joinedload(PartRevision.part))
+    for column, value in (
+        (RenderJob.state, wanted.state),
+        (RenderJob.revision_id, wanted.revision_id),
+        (RenderJob.requester, wanted.requester),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.before is not None:
+        query = query.where(RenderJob.id < wanted.before)
+    return list(session.scalars(query))
+
+
+def state_counts(session: Session) -> dict[str, int]:
+    """How many jobs there are in each state."""
+    rows = session.execute(select(RenderJob.state, func.count()).group_by(RenderJob.state))
+    found: dict[str, int] = {state: count for state, count in rows}
+    return {state.value: found.get(state.value, 0) for state in JobState}
+
+
+def live_workers(session: Session, queue: str = QUEUE_GPU) -> list[Worker]:
+    """Workers of that queue that reported themselves within the last minute."""
+    query = select(Worker).where(Worker.seen_at > utcnow(-WORKER_SILENCE_S)).order_by(Worker.name)
+    return [worker for worker in session.scalars(query) if queue in worker.queues.split(",")]
+
+
+def why(session: Session, job_id: int) -> WaitReport:
+    """Why the job waits, or what became of it. Raises JobNotFoundError."""
+    job = get(session, job_id)
+    state = JobState(job.state)
+    workers = tuple(worker.name for worker in live_workers(session))
+    running = tuple(
+        session.scalars(
+            select(RenderJob.id).where(RenderJob.state == literal_column("'running'")).order_by(RenderJob.id).limit(20)
+        )
+    )
+    if state is not JobState.QUEUED:
+        return WaitReport(job_id, state, None, (), running, None, workers, _told_of(job))
+    before = or_(
+        RenderJob.priority > job.priority,
+        and_(RenderJob.priority == job.priority, RenderJob.turn < job.turn),
+        and_(RenderJob.priority == job.priority, RenderJob.turn == job.turn, RenderJob.id < job.id),
+    )
+    waiting = and_(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow(), before)
+    ahead = session.scalar(select(func.count()).where(waiting)) or 0
+    order = (RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+    first = tuple(session.scalars(select(RenderJob.id).where(waiting).order_by(*order).limit(SHOWN_AHEAD)))
+    now = session.scalar(select(utcnow()))
+    not_before = job.available_at if now is not None and job.available_at > now else None
+    told = _told_of_waiting(job, ahead, not_before, workers)
+    return WaitReport(job_id, state, ahead + 1, first, running, not_before, workers, told)
+
+
+def _told_of_waiting(job: RenderJob, ahead: int, not_before: datetime | None, workers: tuple[str, ...]) -> str:
+    if not workers:
+        return "No worker has reported itself within the last minute. Run `mfgviz up`, or start a worker."
+    if not_before is not None:
+        cause = f" after: {job.error_message}" if job.error_message else ""
+        return f"It is tried again at {not_before:%H:%M:%S} UTC{cause}"
+    if ahead:
+        return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} served first; {len(workers)} worker(s) could take it."
+    return f"It is the next to be served; {len(workers)} worker(s) could take it."
+
+
+def _told_of(job: RenderJob) -> str:
+    if job.state == JobState.RUNNING:
+        worker = job.attempts[-1].worker if job.attempts else "a worker"
+        stopping = " It was asked to stop." if job.cancel_requested else ""
+        return f"{worker} is at step {job.step} of {job.total_steps}.{stopping}"
+    if job.state == JobState.FAILED:
+        return f"It failed after {job.attempts_made} attempt(s): {job.error_message}"
+    return f"It has {job.state}." if job.state == JobState.SUCCEEDED else "It was cancelled."

@@ -1,0 +1,226 @@
+"""The images of revisions: attach, look up, export, verify, compare with a replay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageChops, ImageStat
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from mfgviz import __version__, provenance
+from mfgviz.errors import (
+    AlteredImageError,
+    GeometryNotFoundError,
+    ImageUnreadableError,
+    InvalidInputError,
+    NotOursError,
+    RenditionNotFoundError,
+    StorageUnavailableError,
+)
+from mfgviz.jobs import NewRendition
+from mfgviz.provenance import ImageFormat
+from mfgviz.records import PartRevision, RenderJob, Rendition
+from mfgviz.requests import RenderRequest
+from mfgviz.storage import BlobStore
+
+FORMATS: dict[str, ImageFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+# A JPEG of ours differs from its original by less than this: on the average, and in its worst tile.
+LOSSY_MEAN_LEVELS = 4.0
+LOSSY_TILE_LEVELS = 16.0
+TILE_PX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a picture shows, for its record: which part and revision, by which request."""
+
+    part_number: str
+    revision_label: str
+    request: RenderRequest
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found: the rendition, and how near the file's pixels are to it."""
+
+    rendition_id: int
+    reference: str
+    identical: bool
+    marked_synthetic: bool
+    record: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two pictures: bit-equal or not, and how far apart (PSNR in dB, infinite when equal)."""
+
+    identical: bool
+    psnr_db: float
+    max_levels: int
+
+
+def store(
+    blobs: BlobStore, image: Image.Image, shown: Shown, index: int, software: Mapping[str, str]
+) -> NewRendition:
+    """Put a finished picture and its thumbnail into the blob store, ready to be attached.
+
+    Raises:
+        StorageUnavailableError: it cannot be written.
+    """
+    digest = provenance.pixel_digest(image)
+    versions = {"mfgviz": __version__, **software}
+    sampling = shown.request.sampling
+    record = {
+        "version": provenance.RECORD_VERSION,
+        "part": shown.part_number,
+        "revision": shown.revision_label,
+        "geometry_digest": shown.request.geometry_digest,
+        "fingerprint": shown.fingerprint,
+        "request": shown.request.as_json(),
+        "index": index,
+        "seed": sampling.seed + index,
+        "pixel_digest": digest,
+        "software": versions,
+    }
+    return NewRendition(
+        index=index,
+        seed=sampling.seed + index,
+        size_px=image.size,
+        blob_digest=blobs.put(provenance.encode(image, record)),
+        thumbnail_digest=blobs.put(provenance.thumbnail(image)),
+        pixel_digest=digest,
+        software=dict(versions),
+    )
+
+
+def get(session: Session, rendition_id: int) -> Rendition:
+    """The rendition, its job, revision and part loaded. Raises RenditionNotFoundError."""
+    query = select(Rendition).where(Rendition.id == rendition_id).options(*_LOADED)
+    rendition = session.scalar(query)
+    if rendition is None:
+        raise RenditionNotFoundError(f"There is no render {rendition_id}.")
+    return rendition
+
+
+def list_renditions(session: Session, revision: PartRevision, limit: int = 200) -> list[Rendition]:
+    """The renditions of a revision, newest first."""
+    query = select(Rendition).where(Rendition.revision_id == revision.id).order_by(Rendition.id.desc())
+    return list(session.scalars(query.options(*_LOADED).limit(limit)))
+
+
+def of_job(session: Session, job_id: int) -> list[Rendition]:
+    """The renditions of a job, in their order."""
+    query = select(Rendition).where(Rendition.job_id == job_id).order_by(Rendition.index)
+    return list(session.scalars(query.options(*_LOADED)))
+
+
+def export(blobs: BlobStore, rendition: Rendition, target: Path) -> Path:
+    """Write the rendition as PNG, JPEG or WebP, by the target's extension, its record and mark kept.
+
+    Raises:
+        InvalidInputError: the extension is none of these.
+        StorageUnavailableError: the target cannot be written; no half file is left.
+    """
+    image_format = FORMATS.get(target.suffix.lower())
+    if image_format is None:
+        raise InvalidInputError(
+            f"{target} has the extension {target.suffix!r}.", remedy=f"Use one of {', '.join(FORMATS)}."
+        )
+    content = blobs.get(rendition.blob_digest)
+    if image_format != "png":
+        image = provenance.open_image(content, f"The blob of render {rendition.id}")
+        content = provenance.encode(image, provenance.read_record(image, "The blob"), image_format)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageUnavailableError(
+            f"{target} cannot be written: {error.strerror}.", remedy="Choose another folder, or make room."
+        ) from error
+    return target
+
+
+def verify(session: Session, blobs: BlobStore, path: Path) -> Verdict:
+    """Whether the file is a picture of ours, unchanged, and which revision it shows.
+
+    The pixels decide: a file that lost its record but not its pixels is still known, and a file
+    with a copied record and other pixels is not ours. A JPEG is compared with the original.
+
+    Raises:
+        GeometryNotFoundError, ImageUnreadableError: the file is not there or no image.
+        NotOursError: neither its pixels nor its record are known.
+        AlteredImageError: it carries the record of a picture of ours, but shows another one.
+    """
+    if not path.is_file():
+        raise GeometryNotFoundError(f"There is no file {path}.", remedy="Check the path.")
+    image = provenance.open_image(path.read_bytes(), str(path))
+    marked = provenance.is_marked_synthetic(image)
+    try:
+        record: dict[str, Any] | None = provenance.read_record(image, str(path))
+    except NotOursError:
+        record = None
+    known = _by_pixels(session, provenance.pixel_digest(image))
+    if known is not None:
+        return Verdict(known.id, known.revision.reference, True, marked, record)
+    if record is None:
+        raise NotOursError(f"{path} carries no mfgviz record, and its pixels are not known here.")
+    known = _by_pixels(session, str(record.get("pixel_digest")))
+    if known is None:
+        raise NotOursError(f"{path} carries a record that this database does not know.")
+    original = provenance.open_image(blobs.get(known.blob_digest), "The blob")
+    if image.format != "JPEG" or not _is_lossy_copy(image, original):
+        raise AlteredImageError(
+            f"{path} carries the record of render {known.id} of {known.revision.reference}, but other pixels.",
+            remedy=f"`mfgviz renders export {known.id} FILE` writes the original.",
+        )
+    return Verdict(known.id, known.revision.reference, False, marked, record)
+
+
+def compare(blobs: BlobStore, first: Rendition, second: Rendition) -> Comparison:
+    """How far two renditions are apart. Raises ImageUnreadableError where their sizes differ."""
+    one, two = (provenance.open_image(blobs.get(r.blob_digest), f"Render {r.id}") for r in (first, second))
+    if one.size != two.size:
+        raise ImageUnreadableError(f"Render {first.id} is {one.size} px, render {second.id} {two.size}.")
+    difference = ImageChops.difference(one.convert("RGB"), two.convert("RGB"))
+    stat = ImageStat.Stat(difference)
+    mean_square = sum(rms * rms for rms in stat.rms) / len(stat.rms)
+    psnr_db = math.inf if mean_square == 0 else 10 * math.log10(255**2 / mean_square)
+    most = max(high for _, high in stat.extrema)
+    return Comparison(first.pixel_digest == second.pixel_digest, psnr_db, int(most))
+
+
+def replay_request(rendition: Rendition) -> RenderRequest:
+    """The request that makes this one picture again: the job's, for its seed alone."""
+    request = RenderRequest.from_json(rendition.job.request)
+    return replace(request, sampling=replace(request.sampling, seed=rendition.seed, count=1))
+
+
+_LOADED = (
+    joinedload(Rendition.revision).joinedload(PartRevision.part),
+    joinedload(Rendition.job).joinedload(RenderJob.revision),
+)
+
+
+def _by_pixels(session: Session, digest: str) -> Rendition | None:
+    query = select(Rendition).where(Rendition.pixel_digest == digest).order_by(Rendition.id).limit(1)
+    return session.scalar(query.options(*_LOADED))
+
+
+def _is_lossy_copy(image: Image.Image, original: Image.Image) -> bool:
+    if image.size != original.size:
+        return False
+    difference = ImageChops.difference(image.convert("RGB"), original.convert("RGB")).convert("L")
+    if ImageStat.Stat(difference).mean[0] > LOSSY_MEAN_LEVELS:
+        return False
+    tiles = difference.reduce(TILE_PX)
+    (_, worst) = tiles.getextrema()
+    return float(worst if not isinstance(worst, tuple) else max(worst)) <= LOSSY_TILE_LEVELS
