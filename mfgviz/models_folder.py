@@ -27,6 +27,8 @@ LIBRARIES = ("diffusers", "transformers", "workers.studio")
 NEVER_LOADED = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermark"})
 CONTROL_KINDS = ("depth", "normal", "canny", "lineart", "softedge", "scribble", "mlsd", "clay")
 CONTROL_ADAPTERS = ("controlnet", "t2i_adapter")
+# The model that comes with mfgviz; a name and not a path, so that hosts may keep it in different places.
+BUNDLED_STUDIO = "bundled:studio"
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 _CHUNK_BYTES = 1 << 20
 _digests: dict[tuple[str, int, int], str] = {}
@@ -129,13 +131,18 @@ def cached_snapshot(hub_id: str) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
+def bundled_folder() -> Path:
+    """Where the studio model's weights lie: beside its code, in every installation."""
+    return Path(__file__).resolve().parent.parent / "workers" / "studio" / "weights"
+
+
 def find_source(source: str) -> Path:
     """The folder or file on this disk that `source` (a path or a hub id) means.
 
     Raises:
         ModelNotFoundError: there is no such path, and the local cache does not hold it either.
     """
-    path = Path(source).expanduser()
+    path = bundled_folder() if source == BUNDLED_STUDIO else Path(source).expanduser()
     if path.exists():
         return path
     snapshot = cached_snapshot(source) if is_hub_id(source) else None
@@ -185,7 +192,9 @@ def check_safetensors(path: Path) -> None:
         raise _pickled(path, path.name)
     try:
         tensors = json.loads(header)
-        end = max((one["data_offsets"][1] for key, one in tensors.items() if key != "__metadata__"), default=0)
+        end = max(
+            (one["data_offsets"][1] for key, one in tensors.items() if key != "__metadata__"), default=0
+        )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InvalidModelError(f"{path} is not a safetensors file.", remedy="Get the file again.") from error
     if end != size_bytes - 8 - length:
@@ -247,7 +256,12 @@ def read_model_index(folder: Path) -> tuple[str, dict[str, tuple[str, str]]]:
         )
     components: dict[str, tuple[str, str]] = {}
     for name, value in index.items():
-        if name.startswith("_") or name in NEVER_LOADED or not isinstance(value, list) or value == [None, None]:
+        if (
+            name.startswith("_")
+            or name in NEVER_LOADED
+            or not isinstance(value, list)
+            or value == [None, None]
+        ):
             continue
         if len(value) != 2 or not all(isinstance(item, str) for item in value) or not _known(value[0]):
             raise InvalidModelError(
