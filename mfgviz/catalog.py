@@ -7,14 +7,14 @@ what it changed there too.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, func, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from mfgviz.errors import (
     DuplicatePartError,
@@ -167,6 +167,18 @@ def get_revision(session: Session, reference: str) -> PartRevision:
         has = f"It has {', '.join(known)}." if known else "It has none yet."
         raise RevisionNotFoundError(f"Part {number} has no revision {label!r}.", remedy=has)
     return revision
+
+
+def find_revisions(session: Session, references: Iterable[str]) -> dict[str, PartRevision]:
+    """Those of the references `NUMBER@LABEL` that are there, by reference."""
+    pairs = [(number, label) for number, at, label in (r.partition("@") for r in references) if at]
+    query = (
+        select(PartRevision)
+        .join(PartRevision.part)
+        .where(tuple_(Part.number, PartRevision.label).in_(pairs))
+        .options(contains_eager(PartRevision.part), joinedload(PartRevision.geometry))
+    )
+    return {revision.reference: revision for revision in session.scalars(query)} if pairs else {}
 
 
 def list_revisions(session: Session, number: str) -> list[PartRevision]:

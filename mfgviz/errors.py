@@ -158,12 +158,6 @@ class PromptTemplateError(InvalidInputError):
     """The prompt's fields cannot be filled in."""
 
 
-class PromptTooLongError(InvalidInputError):
-    """The prompt is longer than the model's text encoder reads."""
-
-    default_remedy = "Shorten the prompt, or submit with --truncate to let the end be cut."
-
-
 class OutOfBoundsSizeError(InvalidRequestError):
     """The image size is not one the model can make."""
 

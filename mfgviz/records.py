@@ -84,7 +84,7 @@ def _utcnow_sqlite(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.offset_s:+.3f} seconds') || '000')"
 
 
-JsonDict = JSON().with_variant(JSONB(), "postgresql")
+JsonValue = JSON().with_variant(JSONB(), "postgresql")
 Id = BigInteger().with_variant(Integer(), "sqlite")
 DIGEST = String(64)
 
@@ -101,7 +101,7 @@ class Record(DeclarativeBase):
     """What all tables share."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JsonDict}  # noqa: RUF012
+    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JsonValue, list[str]: JsonValue}  # noqa: RUF012
 
 
 def _one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
@@ -276,6 +276,7 @@ class RenderJob(Record):
     total_steps: Mapped[int] = mapped_column(default=0)
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(2000))
+    notes: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime] = _created()
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -175,14 +175,19 @@ def heartbeat(db: Database, claim: Claim, step: int, total_steps: int) -> Heartb
     )
 
 
-def complete(db: Database, claim: Claim, job_id: int, renditions: Sequence[NewRendition]) -> list[int]:
+def complete(
+    db: Database, claim: Claim, job_id: int, renditions: Sequence[NewRendition], notes: Sequence[str] = ()
+) -> list[int]:
     """Attach the images and end the job, in one transaction; the ids of the renditions.
+
+    `notes` are what people should know of the pictures, such as a prompt that was cut.
 
     Raises:
         LeaseLostError: the job is not this claim's any more; nothing is attached.
     """
     with db.begin() as session:
         revision_id = _end(session, claim, job_id, JobState.SUCCEEDED, AttemptOutcome.SUCCEEDED)
+        session.execute(update(RenderJob).where(RenderJob.id == job_id).values(notes=list(notes)))
         rows = [
             Rendition(
                 revision_id=revision_id,

@@ -1,0 +1,214 @@
+"""From what people ask for to render requests: fields filled in, defaults taken, limits checked.
+
+An `Ask` is what a command line, a line of a JSONL file or an HTTP body says. `prepare` turns it into
+submissions, or refuses it with the field, the reason and the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from mfgviz.catalog import find_revisions, get_revision
+from mfgviz.errors import (
+    GeometryError,
+    InvalidRequestError,
+    OutOfBoundsSizeError,
+    UnknownSamplerError,
+    UnsupportedModeError,
+)
+from mfgviz.jobs import Submission
+from mfgviz.models import choice_of, get_model
+from mfgviz.prompts import expand_prompt
+from mfgviz.records import Model, PartRevision
+from mfgviz.requests import Conditioning, RenderRequest, SamplingSettings, View
+from mfgviz.vocabulary import GeometryState, Mode, Priority
+
+PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A wish for renders of one revision. What is None is the model's own default.
+
+    `views` are names of standard views, or whole `View` objects.
+    """
+
+    revision: str
+    prompt: str
+    negative_prompt: str = ""
+    views: tuple[str | View, ...] = ("iso",)
+    model: str | None = None
+    sampler: str | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    seed: int = 0
+    width: int | None = None
+    height: int | None = None
+    count: int = 1
+    mode: Mode = Mode.CONTROL
+    control_scale: float = 1.0
+    image: str | None = None
+    strength: float = 0.7
+    priority: str = "normal"
+    force: bool = False
+    fields: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.priority not in PRIORITIES:
+            raise InvalidRequestError(
+                f"There is no priority {self.priority!r}.", remedy=f"Choose one of {', '.join(PRIORITIES)}."
+            )
+        if not self.views:
+            raise InvalidRequestError("No view is asked for.", remedy="Name at least one view, such as iso.")
+
+
+def ask_from_json(plain: object) -> Ask:
+    """Read an ask. Raises InvalidRequestError where a field is missing, unknown or of the wrong kind."""
+    known = {name for name in Ask.__dataclass_fields__}
+    if isinstance(plain, dict) and (unknown := sorted(set(plain) - known)):
+        raise InvalidRequestError(
+            f"There is no field {', '.join(map(str, unknown))}.", remedy=f"Fields are {', '.join(sorted(known))}."
+        )
+    try:
+        return msgspec.convert(plain, Ask)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"The request cannot be read: {error}.") from error
+
+
+class Lookup:
+    """Models and revisions of one transaction, each asked of the database once."""
+
+    def __init__(self, session: Session, default_model: str, max_attempts: int = 3) -> None:
+        self.session, self.default_model, self.max_attempts = session, default_model, max_attempts
+        self._models: dict[str, Model] = {}
+        self._revisions: dict[str, PartRevision] = {}
+
+    def preload(self, references: Iterable[str]) -> None:
+        """Fetch many revisions at once; what is not there is found missing when it is asked for."""
+        self._revisions.update(find_revisions(self.session, set(references) - set(self._revisions)))
+
+    def model(self, name: str | None) -> Model:
+        """The model of that name, or the default one. Raises ModelNotFoundError."""
+        key = name or self.default_model
+        if key not in self._models:
+            self._models[key] = get_model(self.session, key)
+        return self._models[key]
+
+    def revision(self, reference: str) -> PartRevision:
+        """The revision. Raises PartNotFoundError, RevisionNotFoundError."""
+        if reference not in self._revisions:
+            self._revisions[reference] = get_revision(self.session, reference)
+        return self._revisions[reference]
+
+
+def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
+    """The submissions that the ask stands for: one for each view and each prompt it expands to.
+
+    Raises:
+        PartNotFoundError, RevisionNotFoundError, ModelNotFoundError: named ones that are not there.
+        GeometryError: the revision has no geometry, or one that cannot be used.
+        PromptTemplateError: a field of the prompt does not exist.
+        InvalidRequestError: a value that cannot be rendered, or not by this model.
+    """
+    revision = lookup.revision(ask.revision)
+    digest = _usable_geometry(revision)
+    model = lookup.model(ask.model)
+    capabilities = model.spec["capabilities"]
+    sampling = _sampling(ask, capabilities)
+    conditioning = Conditioning(ask.mode, ask.control_scale, ask.image, ask.strength)
+    check_capabilities(model.name, sampling, conditioning, capabilities)
+    fields = {**template_fields(revision), **ask.fields}
+    return [
+        Submission(
+            revision_id=revision.id,
+            request=RenderRequest(
+                geometry_digest=digest,
+                prompt=prompt,
+                negative_prompt=ask.negative_prompt.strip(),
+                model=choice_of(model),
+                sampling=sampling,
+                view=View(view) if isinstance(view, str) else view,
+                conditioning=conditioning,
+            ),
+            priority=PRIORITIES[ask.priority],
+            forced=ask.force,
+            max_attempts=lookup.max_attempts,
+        )
+        for view in ask.views
+        for prompt in expand_prompt(ask.prompt, fields)
+    ]
+
+
+def template_fields(revision: PartRevision) -> dict[str, object]:
+    """What a prompt's fields can be filled with; the revision's own attributes win."""
+    facts: Mapping[str, Any] = revision.geometry.facts if revision.geometry else {}
+    plain = {key: value for key, value in facts.items() if isinstance(value, str | int | float)}
+    lists = {
+        key: ", ".join(value)
+        for key, value in facts.items()
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value)
+    }
+    return {
+        **plain,
+        **lists,
+        "number": revision.part.number,
+        "name": revision.part.name,
+        "revision": revision.label,
+        **revision.part.attributes,
+        **revision.attributes,
+    }
+
+
+def check_capabilities(
+    model: str, sampling: SamplingSettings, conditioning: Conditioning, capabilities: Mapping[str, Any]
+) -> None:
+    """Refuse what the model cannot do, before the job is queued."""
+    if conditioning.mode not in capabilities["modes"]:
+        raise UnsupportedModeError(
+            f"The model {model} cannot render in {conditioning.mode} mode.",
+            remedy=f"It can in: {', '.join(capabilities['modes'])}.",
+        )
+    if sampling.sampler not in capabilities["samplers"]:
+        raise UnknownSamplerError(
+            f"The model {model} has no sampler {sampling.sampler!r}.",
+            remedy=f"Choose one of {', '.join(capabilities['samplers'])}.",
+        )
+    multiple, most = capabilities["multiple_of_px"], capabilities["max_pixels"]
+    width, height = sampling.width, sampling.height
+    if width % multiple or height % multiple or width * height > most:
+        side = int(most**0.5) // multiple * multiple
+        raise OutOfBoundsSizeError(
+            f"The model {model} cannot make {width}x{height} px.",
+            remedy=f"Sides are multiples of {multiple} px, at most {most:,} pixels in all: {side}x{side} at a square.",
+        )
+
+
+def _usable_geometry(revision: PartRevision) -> str:
+    geometry = revision.geometry
+    if geometry is None:
+        raise GeometryError(
+            f"{revision.reference} has no geometry to render.",
+            remedy=f"Attach it: mfgviz revisions attach {revision.reference} --file PART.step",
+        )
+    if geometry.state == GeometryState.UNUSABLE:
+        raise GeometryError(f"The geometry of {revision.reference} cannot be used: {geometry.error_message}")
+    return geometry.digest
+
+
+def _sampling(ask: Ask, capabilities: Mapping[str, Any]) -> SamplingSettings:
+    native = capabilities["native_size_px"]
+    steps, guidance = ask.num_inference_steps, ask.guidance_scale
+    return SamplingSettings(
+        sampler=ask.sampler or capabilities["default_sampler"],
+        num_inference_steps=capabilities["default_steps"] if steps is None else steps,
+        guidance_scale=capabilities["default_guidance_scale"] if guidance is None else guidance,
+        seed=ask.seed,
+        width=native if ask.width is None else ask.width,
+        height=native if ask.height is None else ask.height,
+        count=ask.count,
+    )

@@ -1,0 +1,62 @@
+"""The worker side's tools, run as programs of their own.
+
+The core imports no torch and no geometry code. What a command needs of these at once (reading a CAD
+file, drawing its maps, looking into a model) it asks of `python -m workers`, which answers in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from mfgviz.errors import MfgvizError, ToolMissingError
+
+NEEDED = ("numpy", "trimesh", "cascadio", "embreex", "torch", "diffusers")
+
+
+def is_available() -> bool:
+    """Whether the worker side is installed here."""
+    return all(find_spec(name) is not None for name in ("workers", *NEEDED))
+
+
+def run_tool(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Run one of the worker side's tools and return its answer.
+
+    Raises:
+        ToolMissingError: the worker side is not installed here.
+        MfgvizError: the tool's own error, of its own class.
+    """
+    if not is_available():
+        raise ToolMissingError(
+            "The worker side is not installed here.", remedy="Install it: pip install 'mfgviz[worker]'."
+        )
+    done = subprocess.run(
+        [sys.executable, "-m", "workers", name],
+        input=json.dumps(arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise MfgvizError(f"The tool {name} failed: {told}.") from error
+    if "error" in answer:
+        raise error_of(answer["error"])
+    return answer
+
+
+def error_of(plain: dict[str, str]) -> MfgvizError:
+    """The error that a JSON answer stands for, of the class that its code names."""
+    kinds = [MfgvizError]
+    for kind in kinds:
+        if kind.code == plain.get("code"):
+            return kind(plain.get("message"), remedy=plain.get("remedy", ""))
+        kinds.extend(kind.__subclasses__())
+    return MfgvizError(plain.get("message"), remedy=plain.get("remedy", ""))
+
+
