@@ -6,6 +6,7 @@ what it changed there too.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -47,7 +48,9 @@ class NewPart:
         check_word("part number", self.number, 128)
         check_attributes(self.attributes)
         if len(self.name) > 512:
-            raise InvalidInputError(f"The name of part {self.number} has {len(self.name)} characters; 512 fit.")
+            raise InvalidInputError(
+                f"The name of part {self.number} has {len(self.name)} characters; 512 fit."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ def check_word(what: str, word: str, longest: int) -> None:
     Raises:
         InvalidInputError: it is empty, too long, padded, or holds `@`, a slash or a control character.
     """
-    bad = sorted({c for c in word if c in "@/\\" or unicodedata.category(c) in ("Cc", "Cs", "Cf", "Zl", "Zp")})
+    bad = sorted(
+        {c for c in word if c in "@/\\" or unicodedata.category(c) in ("Cc", "Cs", "Cf", "Zl", "Zp")}
+    )
     if not word.strip() or word != word.strip() or len(word) > longest or bad or word in (".", ".."):
         raise InvalidInputError(
             f"The {what} {word!r} cannot be used.",
@@ -87,10 +92,15 @@ def check_attributes(attributes: Attributes) -> None:
     for key, value in attributes.items():
         if not key.isidentifier():
             raise InvalidInputError(
-                f"The attribute name {key!r} cannot be used.", remedy="Letters, digits and _; not a digit first."
+                f"The attribute name {key!r} cannot be used.",
+                remedy="Letters, digits and _; not a digit first.",
             )
-        if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and value != value):
-            raise InvalidInputError(f"The attribute {key} is {value!r}, but must be a text, a number or a truth.")
+        if not isinstance(value, str | int | float | bool) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise InvalidInputError(
+                f"The attribute {key} is {value!r}, but must be a text, a number or a truth."
+            )
 
 
 # -- parts ----------------------------------------------------------------------------------------
@@ -116,12 +126,14 @@ def get_part(session: Session, number: str) -> Part:
 
 def list_parts(session: Session, *, search: str = "", limit: int = 100, after: str = "") -> list[Part]:
     """Parts in the order of their numbers, after that number, that hold `search` in number or name."""
-    query: Select[tuple[Part]] = select(Part).order_by(Part.number).limit(limit)
+    query: Select[Part] = select(Part).order_by(Part.number).limit(limit)
     if after:
         query = query.where(Part.number > after)
     if search:
         pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(or_(Part.number.ilike(pattern, escape="\\"), Part.name.ilike(pattern, escape="\\")))
+        query = query.where(
+            or_(Part.number.ilike(pattern, escape="\\"), Part.name.ilike(pattern, escape="\\"))
+        )
     return list(session.scalars(query))
 
 
@@ -133,7 +145,9 @@ def change_attributes(session: Session, part: Part, attributes: Attributes, acto
 
 
 # -- revisions ------------------------------------------------------------------------------------
-def add_revision(session: Session, number: str, label: str, actor: str, attributes: Attributes | None = None) -> PartRevision:
+def add_revision(
+    session: Session, number: str, label: str, actor: str, attributes: Attributes | None = None
+) -> PartRevision:
     """Add a revision to a part. Raises PartNotFoundError, DuplicateRevisionError, InvalidInputError."""
     check_word("revision label", label, 64)
     check_attributes(attributes or {})
@@ -158,7 +172,9 @@ def get_revision(session: Session, reference: str) -> PartRevision:
     """
     number, _, label = reference.partition("@")
     part = get_part(session, number)
-    query = select(PartRevision).where(PartRevision.part_id == part.id).order_by(PartRevision.id.desc()).limit(1)
+    query = (
+        select(PartRevision).where(PartRevision.part_id == part.id).order_by(PartRevision.id.desc()).limit(1)
+    )
     if "@" in reference:
         query = query.where(PartRevision.label == label)
     revision = session.scalar(query.options(joinedload(PartRevision.part), joinedload(PartRevision.geometry)))
@@ -185,11 +201,17 @@ def list_revisions(session: Session, number: str) -> list[PartRevision]:
     """The revisions of a part, oldest first. Raises PartNotFoundError."""
     part = get_part(session, number)
     query = select(PartRevision).where(PartRevision.part_id == part.id).order_by(PartRevision.id)
-    return list(session.scalars(query.options(joinedload(PartRevision.part), joinedload(PartRevision.geometry))))
+    return list(
+        session.scalars(query.options(joinedload(PartRevision.part), joinedload(PartRevision.geometry)))
+    )
 
 
 def set_lifecycle_state(
-    session: Session, revision: PartRevision, state: LifecycleState, actor: str, source_state: str | None = None
+    session: Session,
+    revision: PartRevision,
+    state: LifecycleState,
+    actor: str,
+    source_state: str | None = None,
 ) -> None:
     """Move a revision through its lifecycle. Raises IllegalMoveError."""
     current = LifecycleState(revision.state)
@@ -198,7 +220,8 @@ def set_lifecycle_state(
         if state not in allowed:
             words = ", ".join(sorted(allowed)) or "nothing: it stays so"
             raise IllegalMoveError(
-                f"{revision.reference} is {current} and cannot become {state}.", remedy=f"It can become {words}."
+                f"{revision.reference} is {current} and cannot become {state}.",
+                remedy=f"It can become {words}.",
             )
         moved = session.execute(
             update(PartRevision)
@@ -263,14 +286,14 @@ def attach_geometry(session: Session, revision: PartRevision, stored: StoredFile
     return geometry
 
 
-def note_facts(session: Session, geometry: Geometry, read: GeometryFacts) -> None:
+def note_facts(geometry: Geometry, read: GeometryFacts) -> None:
     """Record what was read from the file: its format, shape digest, names, colours, sizes."""
     geometry.state = GeometryState.READ
     geometry.format, geometry.shape_digest, geometry.facts = read.format, read.shape_digest, read.facts
     geometry.error_code = geometry.error_message = None
 
 
-def note_unusable(session: Session, geometry: Geometry, code: str, message: str) -> None:
+def note_unusable(geometry: Geometry, code: str, message: str) -> None:
     """Record that the file cannot be used, and why."""
     geometry.state, geometry.error_code, geometry.error_message = GeometryState.UNUSABLE, code, message[:2000]
 
@@ -282,11 +305,15 @@ def count_rows(session: Session) -> dict[str, int]:
 
 
 # -- what happened ----------------------------------------------------------------------------------
-def record(session: Session, actor: str, action: str, subject: str, details: dict[str, Any] | None = None) -> None:
+def record(
+    session: Session, actor: str, action: str, subject: str, details: dict[str, Any] | None = None
+) -> None:
     """Write an audit entry into the transaction."""
     session.add(AuditEntry(actor=actor, action=action, subject=subject[:256], details=details or {}))
 
 
 def _emit(session: Session, kind: str, revision: PartRevision, payload: dict[str, Any] | None = None) -> None:
     session.flush()
-    session.add(Event(kind=kind, revision_id=revision.id, payload={"revision": revision.reference, **(payload or {})}))
+    session.add(
+        Event(kind=kind, revision_id=revision.id, payload={"revision": revision.reference, **(payload or {})})
+    )

@@ -42,7 +42,9 @@ class Database:
                 )
             self.engine = _sqlite_engine(url) if parsed.get_backend_name() == "sqlite" else _pg_engine(url)
         except (NoSuchModuleError, ValueError) as error:
-            raise InvalidSettingError(f"The database URL {mask_secret(url)} cannot be used: {error}.") from error
+            raise InvalidSettingError(
+                f"The database URL {mask_secret(url)} cannot be used: {error}."
+            ) from error
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @classmethod
@@ -108,7 +110,9 @@ def translate(error: DBAPIError, url: str) -> DatabaseUnavailableError | Databas
     """Our error for one of the driver's, or None where the driver's own is the best there is."""
     told = str(error.orig)
     if "no such table" in told or "no such column" in told or "UndefinedTable" in type(error.orig).__name__:
-        return DatabaseNotMigratedError(f"The database {mask_secret(url)} has not the tables of this version.")
+        return DatabaseNotMigratedError(
+            f"The database {mask_secret(url)} has not the tables of this version."
+        )
     disk = "disk is full" in told or "disk I/O" in told or "readonly database" in told
     if isinstance(error, OperationalError) or error.connection_invalidated or disk:
         return DatabaseUnavailableError(f"The database {mask_secret(url)} does not answer: {told.strip()}.")

@@ -177,7 +177,9 @@ class InvalidModelError(InvalidInputError):
 class PickledWeightsError(InvalidModelError):
     """The weights are a pickle, which can run code when it is loaded."""
 
-    default_remedy = "Convert them to safetensors (`diffusers` does: save_pretrained(safe_serialization=True))."
+    default_remedy = (
+        "Convert them to safetensors (`diffusers` does: save_pretrained(safe_serialization=True))."
+    )
 
 
 class ImageUnreadableError(InvalidInputError):
@@ -208,7 +210,9 @@ class EmptyGeometryError(GeometryError):
 class UnknownFormatError(GeometryError):
     """The file is of no CAD format that mfgviz reads."""
 
-    default_remedy = "Export STEP from the CAD program; IGES, BREP, STL, OBJ, PLY, GLB, 3MF and FCStd are read too."
+    default_remedy = (
+        "Export STEP from the CAD program; IGES, BREP, STL, OBJ, PLY, GLB, 3MF and FCStd are read too."
+    )
 
 
 class FormatMismatchError(GeometryError):

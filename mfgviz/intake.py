@@ -69,10 +69,11 @@ class Ask:
 
 def ask_from_json(plain: object) -> Ask:
     """Read an ask. Raises InvalidRequestError where a field is missing, unknown or of the wrong kind."""
-    known = {name for name in Ask.__dataclass_fields__}
+    known = set(Ask.__dataclass_fields__)
     if isinstance(plain, dict) and (unknown := sorted(set(plain) - known)):
         raise InvalidRequestError(
-            f"There is no field {', '.join(map(str, unknown))}.", remedy=f"Fields are {', '.join(sorted(known))}."
+            f"There is no field {', '.join(map(str, unknown))}.",
+            remedy=f"Fields are {', '.join(sorted(known))}.",
         )
     try:
         return msgspec.convert(plain, Ask)
@@ -184,7 +185,7 @@ def check_capabilities(
         side = int(most**0.5) // multiple * multiple
         raise OutOfBoundsSizeError(
             f"The model {model} cannot make {width}x{height} px.",
-            remedy=f"Sides are multiples of {multiple} px, at most {most:,} pixels in all: {side}x{side} at a square.",
+            remedy=f"Sides are multiples of {multiple} px, at most {most:,} pixels in all, such as {side}x{side}.",
         )
 
 

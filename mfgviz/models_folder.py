@@ -204,7 +204,7 @@ def check_safetensors(path: Path) -> None:
 
 
 def _trusted_root(folder: Path) -> Path:
-    """The hub's cache links each snapshot file to a blob beside the snapshots; elsewhere links stay inside."""
+    """The hub's cache links snapshot files to blobs beside the snapshots; elsewhere links stay inside."""
     resolved = folder.resolve()
     in_cache = resolved.parent.name == "snapshots" and resolved.parent.parent.name.startswith("models--")
     return resolved.parent.parent if in_cache else resolved
@@ -251,7 +251,7 @@ def read_model_index(folder: Path) -> tuple[str, dict[str, tuple[str, str]]]:
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str):
         raise InvalidModelError(
-            f"{folder / 'model_index.json'} names the pipeline {pipeline!r}, which is code outside diffusers.",
+            f"{folder / 'model_index.json'} names the pipeline {pipeline!r}: code outside diffusers.",
             remedy="Only diffusers' own pipelines and mfgviz's studio pipeline are loaded.",
         )
     components: dict[str, tuple[str, str]] = {}

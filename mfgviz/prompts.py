@@ -47,7 +47,8 @@ def _choices(match: re.Match[str], fields: Mapping[str, object]) -> list[str]:
         return [token[0]]
     if match.group(1) is None:
         raise PromptTemplateError(
-            f"The prompt has a single {token!r} at character {match.start() + 1}.", remedy=f"Write {token * 2!r} for it."
+            f"The prompt has a single {token!r} at character {match.start() + 1}.",
+            remedy=f"Write {token * 2!r} for it.",
         )
     name = match.group(1).strip()
     if "|" in name:
@@ -56,6 +57,7 @@ def _choices(match: re.Match[str], fields: Mapping[str, object]) -> list[str]:
     if value in (None, ""):
         known = ", ".join(sorted(key for key, held in fields.items() if held not in (None, ""))) or "none"
         raise PromptTemplateError(
-            f"The prompt's field {{{name}}} has no value for this revision.", remedy=f"Fields with one: {known}."
+            f"The prompt's field {{{name}}} has no value for this revision.",
+            remedy=f"Fields with one: {known}.",
         )
     return [str(value)]

@@ -102,7 +102,9 @@ def read_record(image: Image.Image, what: str) -> Record:
     if text is None:
         text = _record_in_xmp(image.info.get("xmp"))
     if text is None:
-        raise NotOursError(f"{what} carries no mfgviz record.", remedy="It was not made here, or its metadata was removed.")
+        raise NotOursError(
+            f"{what} carries no mfgviz record.", remedy="It was not made here, or its metadata was removed."
+        )
     try:
         record = json.loads(text)
     except ValueError as error:

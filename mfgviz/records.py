@@ -87,6 +87,7 @@ def _utcnow_sqlite(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> str:
 JsonValue = JSON().with_variant(JSONB(), "postgresql")
 Id = BigInteger().with_variant(Integer(), "sqlite")
 DIGEST = String(64)
+NOW = text("CURRENT_TIMESTAMP")
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -114,7 +115,7 @@ def _primary() -> Mapped[int]:
 
 
 def _created() -> Mapped[datetime]:
-    return mapped_column(server_default=utcnow())
+    return mapped_column(server_default=NOW)
 
 
 class Part(Record):
@@ -148,7 +149,9 @@ class PartRevision(Record):
     state: Mapped[str] = mapped_column(String(16), default=LifecycleState.IN_WORK)
     source_state: Mapped[str | None] = mapped_column(String(128))
     iteration: Mapped[int] = mapped_column(default=1)
-    geometry_id: Mapped[int | None] = mapped_column(ForeignKey("geometries.id", ondelete="RESTRICT"), index=True)
+    geometry_id: Mapped[int | None] = mapped_column(
+        ForeignKey("geometries.id", ondelete="RESTRICT"), index=True
+    )
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = _created()
     created_by: Mapped[str] = mapped_column(String(256))
@@ -215,7 +218,8 @@ class RenderJob(Record):
     __table_args__ = (
         _one_of("state", JobState),
         CheckConstraint(
-            "(state = 'running') = (lease_token IS NOT NULL) AND (state = 'running') = (lease_until IS NOT NULL)",
+            "(state = 'running') = (lease_token IS NOT NULL)"
+            " AND (state = 'running') = (lease_until IS NOT NULL)",
             name="lease_when_running",
         ),
         CheckConstraint(
@@ -225,15 +229,6 @@ class RenderJob(Record):
         CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_with_cause"),
         CheckConstraint("attempts_made >= 0 AND attempts_made <= max_attempts", name="attempts_bounded"),
         CheckConstraint("step >= 0 AND total_steps >= 0", name="progress_not_negative"),
-        # The order of service: one index scan from the front is a claim.
-        Index(
-            "ix_render_jobs_order",
-            text("priority DESC"),
-            "turn",
-            "id",
-            postgresql_where=text("state = 'queued'"),
-            sqlite_where=text("state = 'queued'"),
-        ),
         Index(
             "ix_render_jobs_lease_until",
             "lease_until",
@@ -265,7 +260,7 @@ class RenderJob(Record):
     priority: Mapped[int]
     turn: Mapped[int] = mapped_column(Id)
     state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
-    available_at: Mapped[datetime] = mapped_column(server_default=utcnow())
+    available_at: Mapped[datetime] = mapped_column(server_default=NOW)
     rung_at: Mapped[datetime | None]
     lease_token: Mapped[str | None] = mapped_column(String(32), index=True)
     lease_until: Mapped[datetime | None]
@@ -283,6 +278,17 @@ class RenderJob(Record):
     revision: Mapped[PartRevision] = relationship()
     attempts: Mapped[list[Attempt]] = relationship(back_populates="job", order_by="Attempt.number")
     renditions: Mapped[list[Rendition]] = relationship(back_populates="job", order_by="Rendition.index")
+
+
+# The order of service: one index scan from the front is a claim.
+Index(
+    "ix_render_jobs_order",
+    RenderJob.priority.desc(),
+    RenderJob.turn,
+    RenderJob.id,
+    postgresql_where=text("state = 'queued'"),
+    sqlite_where=text("state = 'queued'"),
+)
 
 
 class Attempt(Record):
@@ -303,7 +309,7 @@ class Attempt(Record):
     outcome: Mapped[str] = mapped_column(String(16), default=AttemptOutcome.RUNNING)
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(2000))
-    started_at: Mapped[datetime] = mapped_column(server_default=utcnow())
+    started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     finished_at: Mapped[datetime | None]
     job: Mapped[RenderJob] = relationship(back_populates="attempts")
 
@@ -347,8 +353,8 @@ class Worker(Record):
     device: Mapped[str] = mapped_column(String(256))
     loaded_model: Mapped[str | None] = mapped_column(String(64))
     version: Mapped[str] = mapped_column(String(64))
-    started_at: Mapped[datetime] = mapped_column(server_default=utcnow())
-    seen_at: Mapped[datetime] = mapped_column(server_default=utcnow())
+    started_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class Rule(Record):
@@ -381,7 +387,9 @@ class Event(Record):
 
     id: Mapped[int] = _primary()
     kind: Mapped[str] = mapped_column(String(64))
-    revision_id: Mapped[int | None] = mapped_column(ForeignKey("part_revisions.id", ondelete="CASCADE"), index=True)
+    revision_id: Mapped[int | None] = mapped_column(
+        ForeignKey("part_revisions.id", ondelete="CASCADE"), index=True
+    )
     payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = _created()
     delivered_at: Mapped[datetime | None]

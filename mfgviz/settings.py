@@ -41,17 +41,20 @@ def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
 class Settings:
     """Everything that can be configured. Sizes are bytes, times seconds."""
 
-    data_dir: Path = _setting(_default_data_dir, "Folder of the embedded default: database, blobs, caches.")
+    data_dir: Path = _setting(  # noqa: RUF009 - _setting is dataclasses.field
+        _default_data_dir, "Folder of the embedded default: database, blobs, caches."
+    )
     database_url: str = _setting(
         EMBEDDED, "SQLAlchemy URL; `embedded` is SQLite in the data folder.", secret=True
     )
     broker_url: str = _setting(
         EMBEDDED,
-        "Celery broker URL (redis://, rediss://, redis+socket://, amqp://); `embedded` is the server of `mfgviz up`.",
+        "Celery broker URL (redis:, rediss:, redis+socket:, amqp:); `embedded` is the server of `mfgviz up`.",
         secret=True,
     )
     blob_url: str = _setting(
-        EMBEDDED, "Blob store URL (a folder's file:// URL, s3://, gs://, az://); `embedded` is in the data folder."
+        EMBEDDED,
+        "Blob store URL (a folder's file:// URL, s3://, gs://, az://); `embedded` is in the data folder.",
     )
     requester: str = _setting(
         lambda: os.environ.get("USER") or os.environ.get("USERNAME") or "unknown",
@@ -86,9 +89,13 @@ class Settings:
         if self.hard_time_limit_s <= self.soft_time_limit_s:
             raise InvalidSettingError("hard_time_limit_s must be above soft_time_limit_s.")
         if self.device not in ("auto", "cpu", "mps") and not re.fullmatch(r"cuda(:\d+)?", self.device):
-            raise InvalidSettingError(f"device is {self.device!r}, but must be auto, cpu, mps, cuda or cuda:N.")
+            raise InvalidSettingError(
+                f"device is {self.device!r}, but must be auto, cpu, mps, cuda or cuda:N."
+            )
         if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise InvalidSettingError(f"log_level is {self.log_level!r}; choose DEBUG, INFO, WARNING or ERROR.")
+            raise InvalidSettingError(
+                f"log_level is {self.log_level!r}; choose DEBUG, INFO, WARNING or ERROR."
+            )
 
     # -- where the embedded default keeps its things ------------------------------------------
     @property
@@ -154,7 +161,10 @@ def find_config_file(env: Mapping[str, str]) -> Path | None:
         if not Path(named).is_file():
             raise InvalidSettingError(f"MFGVIZ_CONFIG names {named}, which is not a file.")
         return Path(named)
-    candidates = (Path("mfgviz.toml"), Path(platformdirs.user_config_dir("mfgviz", appauthor=False)) / "mfgviz.toml")
+    candidates = (
+        Path("mfgviz.toml"),
+        Path(platformdirs.user_config_dir("mfgviz", appauthor=False)) / "mfgviz.toml",
+    )
     return next((path for path in candidates if path.is_file()), None)
 
 

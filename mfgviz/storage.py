@@ -62,12 +62,15 @@ class BlobStore:
         try:
             content = bytes(self._store().get(_key(digest)).bytes())
         except FileNotFoundError as error:
-            raise BlobNotFoundError(f"The blob store {mask_secret(self.url)} has no blob {digest}.") from error
+            raise BlobNotFoundError(
+                f"The blob store {mask_secret(self.url)} has no blob {digest}."
+            ) from error
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
         if hashlib.sha256(content).hexdigest() != digest:
             raise StorageUnavailableError(
-                f"The blob {digest} is damaged in {mask_secret(self.url)}.", remedy="Restore it from a backup."
+                f"The blob {digest} is damaged in {mask_secret(self.url)}.",
+                remedy="Restore it from a backup.",
             )
         return content
 
@@ -121,7 +124,9 @@ class BlobStore:
         return self._opened
 
     def _unavailable(self, error: Exception) -> StorageUnavailableError:
-        return StorageUnavailableError(f"The blob store {mask_secret(self.url)} failed: {_first_line(error)}.")
+        return StorageUnavailableError(
+            f"The blob store {mask_secret(self.url)} failed: {_first_line(error)}."
+        )
 
 
 def digest_of(stream: BinaryIO) -> str:

@@ -58,5 +58,3 @@ def error_of(plain: dict[str, str]) -> MfgvizError:
             return kind(plain.get("message"), remedy=plain.get("remedy", ""))
         kinds.extend(kind.__subclasses__())
     return MfgvizError(plain.get("message"), remedy=plain.get("remedy", ""))
-
-

@@ -118,7 +118,9 @@ def _take_back(session: Session) -> tuple[int, int]:
     session.execute(
         update(Attempt)
         .where(Attempt.job_id.in_(ids), Attempt.lease_token.in_(tokens))
-        .values(outcome=AttemptOutcome.LOST, finished_at=utcnow(), error_code="worker-lost", error_message=told)
+        .values(
+            outcome=AttemptOutcome.LOST, finished_at=utcnow(), error_code="worker-lost", error_message=told
+        )
         .execution_options(synchronize_session=False)
     )
     freed = {"lease_token": None, "lease_until": None, "error_code": "worker-lost", "error_message": told}
@@ -143,7 +145,9 @@ def _take_back(session: Session) -> tuple[int, int]:
         counts.append(len(moved))
         if values["state"] is JobState.FAILED:
             session.add_all(
-                Event(kind="job.failed", revision_id=r.revision_id, payload={"job": r.id, "code": "worker-lost"})
+                Event(
+                    kind="job.failed", revision_id=r.revision_id, payload={"job": r.id, "code": "worker-lost"}
+                )
                 for r in moved
             )
     return counts[2], counts[1]
@@ -170,7 +174,9 @@ def _ring_again(db: Database, doorbell: Doorbell) -> int:
     with db.begin() as session:
         session.execute(
             update(RenderJob)
-            .where(RenderJob.id.in_(ids), or_(RenderJob.rung_at.is_(None), RenderJob.state == JobState.QUEUED))
+            .where(
+                RenderJob.id.in_(ids), or_(RenderJob.rung_at.is_(None), RenderJob.state == JobState.QUEUED)
+            )
             .values(rung_at=func.coalesce(RenderJob.rung_at, utcnow()))
             .execution_options(synchronize_session=False)
         )

@@ -92,7 +92,7 @@ class Failure:
         return cls(error.code, f"{error.message} {error.remedy}".strip(), error.retryable, delay_s)
 
 
-def claim_window(size: int = CLAIM_WINDOW) -> Select[tuple[RenderJob]]:
+def claim_window(size: int = CLAIM_WINDOW) -> Select[RenderJob]:
     """The production query of a claim: the front of the queue, row locks taken, locked rows skipped.
 
     The state is a literal, so that the planner can prove the partial index
@@ -136,7 +136,9 @@ def claim(db: Database, claimant: Claimant) -> Claim | None:
         made: dict[int, int] = {row.id: row.attempts_made for row in taken}
         numbers = _next_attempt_numbers(session, list(made))
         session.add_all(
-            Attempt(job_id=job_id, number=numbers.get(job_id, 0) + 1, worker=claimant.worker, lease_token=token)
+            Attempt(
+                job_id=job_id, number=numbers.get(job_id, 0) + 1, worker=claimant.worker, lease_token=token
+            )
             for job_id in made
         )
         jobs = tuple(
@@ -264,9 +266,11 @@ def _choose(session: Session, waiting: Sequence[RenderJob], claimant: Claimant) 
 
 def _next_attempt_numbers(session: Session, job_ids: list[int]) -> dict[int, int]:
     query = (
-        select(Attempt.job_id, func.max(Attempt.number)).where(Attempt.job_id.in_(job_ids)).group_by(Attempt.job_id)
+        select(Attempt.job_id, func.max(Attempt.number))
+        .where(Attempt.job_id.in_(job_ids))
+        .group_by(Attempt.job_id)
     )
-    return {job_id: number for job_id, number in session.execute(query)}
+    return dict(session.execute(query).tuples())
 
 
 def _held(claim: Claim) -> ColumnElement[bool]:

@@ -78,7 +78,7 @@ def list_jobs(session: Session, wanted: JobFilter) -> list[RenderJob]:
 def state_counts(session: Session) -> dict[str, int]:
     """How many jobs there are in each state."""
     rows = session.execute(select(RenderJob.state, func.count()).group_by(RenderJob.state))
-    found: dict[str, int] = {state: count for state, count in rows}
+    found = dict(rows.tuples())
     return {state.value: found.get(state.value, 0) for state in JobState}
 
 
@@ -95,7 +95,10 @@ def why(session: Session, job_id: int) -> WaitReport:
     workers = tuple(worker.name for worker in live_workers(session))
     running = tuple(
         session.scalars(
-            select(RenderJob.id).where(RenderJob.state == literal_column("'running'")).order_by(RenderJob.id).limit(20)
+            select(RenderJob.id)
+            .where(RenderJob.state == literal_column("'running'"))
+            .order_by(RenderJob.id)
+            .limit(20)
         )
     )
     if state is not JobState.QUEUED:
@@ -115,14 +118,17 @@ def why(session: Session, job_id: int) -> WaitReport:
     return WaitReport(job_id, state, ahead + 1, first, running, not_before, workers, told)
 
 
-def _told_of_waiting(job: RenderJob, ahead: int, not_before: datetime | None, workers: tuple[str, ...]) -> str:
+def _told_of_waiting(
+    job: RenderJob, ahead: int, not_before: datetime | None, workers: tuple[str, ...]
+) -> str:
     if not workers:
         return "No worker has reported itself within the last minute. Run `mfgviz up`, or start a worker."
     if not_before is not None:
         cause = f" after: {job.error_message}" if job.error_message else ""
         return f"It is tried again at {not_before:%H:%M:%S} UTC{cause}"
     if ahead:
-        return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} served first; {len(workers)} worker(s) could take it."
+        first = "1 job is" if ahead == 1 else f"{ahead} jobs are"
+        return f"{first} served first; {len(workers)} worker(s) could take it."
     return f"It is the next to be served; {len(workers)} worker(s) could take it."
 
 

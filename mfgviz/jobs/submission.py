@@ -139,7 +139,10 @@ def _take_turns(session: Session, requester: str, submissions: Sequence[Submissi
     queued = RenderJob.state == literal_column("'queued'")
     # Turns are compared within a priority; the lowest waiting turn of any is a safe "now".
     serving = session.scalar(
-        select(RenderJob.turn).where(queued).order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id).limit(1)
+        select(RenderJob.turn)
+        .where(queued)
+        .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+        .limit(1)
     )
     if serving is None:
         serving = session.scalar(select(func.max(Requester.next_turn))) or 0
