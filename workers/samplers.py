@@ -93,7 +93,7 @@ class PlmsScheduler(PNDMScheduler):
         self, x0: torch.Tensor, epsilon: torch.Tensor, sample: torch.Tensor, now: int
     ) -> torch.Tensor:
         """Adams-Bashforth of as high an order as there are predictions, up to 4."""
-        self.ets = [*self.ets[-3:], epsilon]
+        self.ets: list[torch.Tensor] = [*self.ets[-3:], epsilon]
         weights = _ADAMS_BASHFORTH[len(self.ets)]
         following = int(self.timesteps[self.counter + 1]) if self.counter + 1 < len(self.timesteps) else -1
         self.counter += 1

@@ -50,8 +50,8 @@ ENTRY_POINTS = "mfgviz.families"
 class Maps(Protocol):
     """The control maps of one view at the image's own size, all float32.
 
-    depth (H, W): 1 near, to 0 far; background 0. normal (H, W, 3): unit vectors in camera space, x right, y up,
-    z to the camera; background 0. edges, mask, clay, occlusion (H, W): 0 to 1.
+    depth (H, W): 1 near, to 0 far; background 0. normal (H, W, 3): unit vectors in camera space, x
+    right, y up, z to the camera; background 0. edges, mask, clay, occlusion (H, W): 0 to 1.
     """
 
     @property
@@ -186,7 +186,9 @@ class LoadedModel(Protocol):
         """What its weights take."""
 
     def sample(self, batch: SampleBatch, on_step: OnStep) -> list[Image]:
-        """One image for each prompt, uint8 (height, width, 3), the same for the same seed whatever is beside it.
+        """One image for each prompt, uint8 (height, width, 3).
+
+        The same seed gives the same picture, whatever is beside it in the batch.
 
         What `on_step` raises passes through, and the model is ready for the next batch.
 

@@ -113,7 +113,8 @@ def stored_bytes(spec: ModelSpec, bytes_per_number: int) -> int:
 
 
 def _safetensors_of(spec: ModelSpec) -> Iterator[Path]:
-    for source in (spec.source, *(one.source for one in (*spec.controls, *spec.loras))):
+    controls, loras = (one.source for one in spec.controls), (one.source for one in spec.loras)
+    for source in (spec.source, *controls, *loras):
         try:
             path = find_source(source)
         except ModelNotFoundError:
