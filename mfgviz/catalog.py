@@ -29,7 +29,8 @@ from mfgviz.errors import (
     RevisionFrozenError,
     RevisionNotFoundError,
 )
-from mfgviz.records import AuditEntry, Event, Geometry, Part, PartRevision
+from mfgviz.journal import audit, emit
+from mfgviz.records import Geometry, Part, PartRevision
 from mfgviz.storage import BlobStore
 from mfgviz.vocabulary import FROZEN_STATES, LIFECYCLE_MOVES, GeometryState, LifecycleState
 
@@ -112,7 +113,7 @@ def add_part(session: Session, new: NewPart, actor: str) -> Part:
             session.add(part)
     except IntegrityError as error:
         raise DuplicatePartError(f"There is a part {new.number} already.") from error
-    record(session, actor, "part.added", new.number, {"name": new.name})
+    audit(session, actor, "part.added", new.number, {"name": new.name})
     return part
 
 
@@ -141,7 +142,7 @@ def change_attributes(session: Session, part: Part, attributes: Attributes, acto
     """Set or replace attributes of a part. Raises InvalidInputError."""
     check_attributes(attributes)
     part.attributes = {**part.attributes, **attributes}
-    record(session, actor, "part.attributes_changed", part.number, {"attributes": dict(attributes)})
+    audit(session, actor, "part.attributes_changed", part.number, {"attributes": dict(attributes)})
 
 
 # -- revisions ------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ def add_revision(
     except IntegrityError as error:
         raise DuplicateRevisionError(f"Part {number} has a revision {label} already.") from error
     _emit(session, "revision.created", revision)
-    record(session, actor, "revision.added", revision.reference)
+    audit(session, actor, "revision.added", revision.reference)
     return revision
 
 
@@ -233,7 +234,7 @@ def set_lifecycle_state(
         session.refresh(revision, ["state"])
         _emit(session, f"revision.{state}", revision)
     revision.source_state = source_state
-    record(session, actor, "revision.state_set", revision.reference, {"from": current, "to": state})
+    audit(session, actor, "revision.state_set", revision.reference, {"from": current, "to": state})
 
 
 # -- geometry -------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def attach_geometry(session: Session, revision: PartRevision, stored: StoredFile
         revision.iteration += 1
     revision.geometry = geometry
     _emit(session, "geometry.attached", revision, {"digest": stored.digest, "file_name": stored.file_name})
-    record(session, actor, "geometry.attached", revision.reference, {"digest": stored.digest})
+    audit(session, actor, "geometry.attached", revision.reference, {"digest": stored.digest})
     session.flush()
     return geometry
 
@@ -304,16 +305,6 @@ def count_rows(session: Session) -> dict[str, int]:
     return {name: session.scalar(select(func.count()).select_from(kind)) or 0 for name, kind in kinds.items()}
 
 
-# -- what happened ----------------------------------------------------------------------------------
-def record(
-    session: Session, actor: str, action: str, subject: str, details: dict[str, Any] | None = None
-) -> None:
-    """Write an audit entry into the transaction."""
-    session.add(AuditEntry(actor=actor, action=action, subject=subject[:256], details=details or {}))
-
-
 def _emit(session: Session, kind: str, revision: PartRevision, payload: dict[str, Any] | None = None) -> None:
     session.flush()
-    session.add(
-        Event(kind=kind, revision_id=revision.id, payload={"revision": revision.reference, **(payload or {})})
-    )
+    emit(session, kind, revision.id, {"revision": revision.reference, **(payload or {})})

@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mfgviz.catalog import check_word, record
+from mfgviz.catalog import check_word
 from mfgviz.errors import ConflictError, DuplicateModelError, ModelNotFoundError
+from mfgviz.journal import audit
 from mfgviz.models_folder import BUNDLED_STUDIO, ModelSpec
 from mfgviz.records import Model, RenderJob
 from mfgviz.requests import ModelChoice
@@ -38,7 +39,7 @@ def add_model(session: Session, spec: ModelSpec, capabilities: dict[str, Any], a
             session.add(model)
     except IntegrityError as error:
         raise DuplicateModelError(f"There is a model {spec.name} already.") from error
-    record(session, actor, "model.added", spec.name, {"weights_digest": spec.weights_digest})
+    audit(session, actor, "model.added", spec.name, {"weights_digest": spec.weights_digest})
     return model
 
 
@@ -50,7 +51,7 @@ def refresh_model(session: Session, spec: ModelSpec, capabilities: dict[str, Any
     wanted = {"model": spec.as_json(), "capabilities": capabilities}
     if model.spec != wanted:
         model.family, model.weights_digest, model.spec = spec.family, spec.weights_digest, wanted
-        record(session, actor, "model.refreshed", spec.name, {"weights_digest": spec.weights_digest})
+        audit(session, actor, "model.refreshed", spec.name, {"weights_digest": spec.weights_digest})
     return model
 
 
@@ -86,7 +87,7 @@ def remove_model(session: Session, name: str, actor: str) -> None:
     if waiting is not None:
         raise ConflictError(f"Job {waiting} waits for the model {name}.", remedy="Cancel its jobs first.")
     session.delete(model)
-    record(session, actor, "model.removed", name)
+    audit(session, actor, "model.removed", name)
 
 
 def choice_of(model: Model) -> ModelChoice:

@@ -69,7 +69,7 @@ class Settings:
     retry_delay_s: float = _setting(5.0, "Wait before the first retry; it doubles from one to the next.")
     soft_time_limit_s: int = _setting(1800, "A batch is stopped and retried after this time.")
     hard_time_limit_s: int = _setting(2100, "A worker stuck for this long loses its task.")
-    sweep_interval_s: float = _setting(15.0, "How often a worker looks for lost leases and unrung jobs.")
+    sweep_interval_s: float = _setting(5.0, "How often a worker looks for lost leases and unrung jobs.")
     shutdown_grace_s: float = _setting(20.0, "How long a stopping worker may take to hand its job back.")
     geometry_max_bytes: int = _setting(256 * 2**20, "Largest CAD file taken in.")
     tessellation_timeout_s: float = _setting(120.0, "How long the mesher may run on one file.")

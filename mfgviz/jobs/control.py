@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from sqlalchemy import func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
-from mfgviz.catalog import record
 from mfgviz.database import Database
 from mfgviz.errors import BrokerUnavailableError, IllegalMoveError
 from mfgviz.jobs.queries import get
+from mfgviz.journal import audit, emit
 from mfgviz.queue import TASK_RENDER, Doorbell
-from mfgviz.records import Attempt, Event, RenderJob, utcnow
+from mfgviz.records import Attempt, RenderJob, utcnow
 from mfgviz.vocabulary import QUEUE_GPU, AttemptOutcome, JobState
 
 SWEEP_LIMIT = 500
@@ -53,7 +53,7 @@ def cancel(session: Session, job_id: int, actor: str) -> JobState:
     job = get(session, job_id)
     if job.state in (JobState.SUCCEEDED, JobState.FAILED):
         raise IllegalMoveError(f"Job {job_id} has {job.state} already; there is nothing to cancel.")
-    record(session, actor, "job.cancelled", f"job {job_id}")
+    audit(session, actor, "job.cancelled", f"job {job_id}")
     return JobState(job.state)
 
 
@@ -90,7 +90,7 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
         )
         .execution_options(synchronize_session=False)
     )
-    record(session, actor, "job.retried", f"job {job_id}")
+    audit(session, actor, "job.retried", f"job {job_id}")
 
 
 def sweep(db: Database, doorbell: Doorbell | None) -> SweepReport:
@@ -144,12 +144,8 @@ def _take_back(session: Session) -> tuple[int, int]:
         ).all()
         counts.append(len(moved))
         if values["state"] is JobState.FAILED:
-            session.add_all(
-                Event(
-                    kind="job.failed", revision_id=r.revision_id, payload={"job": r.id, "code": "worker-lost"}
-                )
-                for r in moved
-            )
+            for row in moved:
+                emit(session, "job.failed", row.revision_id, {"job": row.id, "code": "worker-lost"})
     return counts[2], counts[1]
 
 

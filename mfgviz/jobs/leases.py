@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
 from mfgviz.errors import IllegalMoveError, LeaseLostError, MfgvizError
-from mfgviz.records import Attempt, Event, RenderJob, Rendition, utcnow
+from mfgviz.journal import emit
+from mfgviz.records import Attempt, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
 from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, JobState
 
@@ -208,7 +209,7 @@ def complete(
         session.add_all(rows)
         session.flush()
         ids = [row.id for row in rows]
-        _emit(session, "render.attached", revision_id, {"job": job_id, "renditions": ids})
+        emit(session, "render.attached", revision_id, {"job": job_id, "renditions": ids})
     return ids
 
 
@@ -227,7 +228,7 @@ def fail(db: Database, claim: Claim, job_id: int, failure: Failure) -> JobState:
             state = _requeue(session, claim, job_id, AttemptOutcome.FAILED, failure, delay_s=delay_s)
         else:
             revision_id = _end(session, claim, job_id, JobState.FAILED, AttemptOutcome.FAILED, failure)
-            _emit(session, "job.failed", revision_id, {"job": job_id, "code": failure.code})
+            emit(session, "job.failed", revision_id, {"job": job_id, "code": failure.code})
             state = JobState.FAILED
     return state
 
@@ -359,7 +360,3 @@ def _close_attempt(
         )
         .execution_options(synchronize_session=False)
     )
-
-
-def _emit(session: Session, kind: str, revision_id: int, payload: dict[str, Any]) -> None:
-    session.add(Event(kind=kind, revision_id=revision_id, payload=payload))

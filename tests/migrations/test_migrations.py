@@ -1,0 +1,52 @@
+"""Migrations: one head, up from empty, down and up with rows, and the same tables as the records."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select
+
+from mfgviz import catalog, schema
+from mfgviz.catalog import NewPart
+from mfgviz.database import Database
+from mfgviz.errors import DatabaseNotMigratedError, InvalidInputError
+from mfgviz.records import Part, Record
+
+
+def test_there_is_one_head() -> None:
+    assert len(ScriptDirectory.from_config(schema._config()).get_heads()) == 1
+
+
+def test_every_table_of_the_records_is_made(empty_database: Database) -> None:
+    assert schema.state(empty_database).current is None
+    after = schema.upgrade(empty_database)
+    assert after.is_current
+    assert set(Record.metadata.tables) <= set(inspect(empty_database.engine).get_table_names())
+    assert schema.differences(empty_database) == []
+
+
+def test_each_migration_goes_down_and_up_again_with_rows_in_the_tables(empty_database: Database) -> None:
+    script = ScriptDirectory.from_config(schema._config())
+    for migration in reversed(list(script.walk_revisions())):
+        schema.upgrade(empty_database, migration.revision)
+        if migration.revision == script.get_current_head():
+            with empty_database.begin() as session:
+                catalog.add_part(session, NewPart("BRK-1"), "ann")
+                catalog.add_revision(session, "BRK-1", "A", "ann")
+        down = migration.down_revision or "base"
+        schema.downgrade(empty_database, str(down))
+        schema.upgrade(empty_database, migration.revision)
+    assert schema.differences(empty_database) == []
+
+
+def test_a_database_that_was_not_migrated_says_what_to_do(empty_database: Database) -> None:
+    with pytest.raises(DatabaseNotMigratedError, match="no tables yet") as caught:
+        schema.require_current(empty_database)
+    assert "mfgviz db upgrade" in caught.value.remedy
+    with pytest.raises(DatabaseNotMigratedError), empty_database.read() as session:
+        session.scalars(select(Part)).all()
+
+
+def test_an_unknown_migration_is_refused(empty_database: Database) -> None:
+    with pytest.raises(InvalidInputError, match="cannot be run"):
+        schema.upgrade(empty_database, "nonsense")

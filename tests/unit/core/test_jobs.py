@@ -1,0 +1,359 @@
+"""The life of a job, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+
+from mfgviz import catalog, jobs
+from mfgviz.catalog import NewPart, StoredFile
+from mfgviz.database import Database
+from mfgviz.errors import IllegalMoveError, JobNotFoundError, LeaseLostError
+from mfgviz.jobs import Claimant, Failure, JobFilter, NewRendition, Submission
+from mfgviz.records import Attempt, Event, RenderJob, Rendition, utcnow
+from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
+from mfgviz.vocabulary import AttemptOutcome, JobState, Priority
+
+WORKER = Claimant("host:1", max_images=4, lease_s=60)
+BROKEN = Failure("broken-image", "not a picture", retryable=True, delay_s=30)
+
+
+def make_request(
+    seed: int = 0, prompt: str = "brass", model: str = "studio", **sampling: int
+) -> RenderRequest:
+    settings = SamplingSettings("ddim", 8, 2.0, seed=seed, width=256, height=256)
+    return RenderRequest(
+        "a" * 64, prompt, ModelChoice(model, "b" * 64, "studio"), replace(settings, **sampling)
+    )
+
+
+@pytest.fixture
+def revision_id(database: Database) -> int:
+    with database.begin() as session:
+        catalog.add_part(session, NewPart("BRK-1"), "ann")
+        revision = catalog.add_revision(session, "BRK-1", "A", "ann")
+        catalog.attach_geometry(session, revision, StoredFile("a" * 64, 10, "b.step"), "ann")
+        return revision.id
+
+
+Submit = Callable[..., list[int]]
+
+
+@pytest.fixture
+def submit(database: Database, revision_id: int) -> Submit:
+    def act(*requests: RenderRequest, requester: str = "ann", **options: object) -> list[int]:
+        with database.begin() as session:
+            asked = [Submission(revision_id, request, **options) for request in requests]  # type: ignore[arg-type]
+            return [answer.job_id for answer in jobs.submit(session, asked, requester)]
+
+    return act
+
+
+def state_of(database: Database, job_id: int) -> JobState:
+    with database.read() as session:
+        return JobState(jobs.get(session, job_id).state)
+
+
+def rendition(index: int = 0) -> NewRendition:
+    return NewRendition(index, index, (256, 256), "c" * 64, "d" * 64, "e" * 64)
+
+
+def expire(database: Database, job_id: int) -> None:
+    with database.begin() as session:
+        session.execute(update(RenderJob).where(RenderJob.id == job_id).values(lease_until=utcnow(-1)))
+
+
+def claimed_ids(database: Database, claimant: Claimant = WORKER) -> list[int]:
+    claim = jobs.claim(database, claimant)
+    return [job.id for job in claim.jobs] if claim else []
+
+
+# -- submit ----------------------------------------------------------------------------------------------
+def test_a_job_runs_from_submit_to_its_rendition(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request(seed=5))
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    assert [(job.id, job.attempt, job.request) for job in claim.jobs] == [(job_id, 1, make_request(seed=5))]
+    assert jobs.heartbeat(database, claim, 3, 8).held == {job_id}
+    (rendition_id,) = jobs.complete(database, claim, job_id, [rendition()], ["cut"])
+    with database.read() as session:
+        job = jobs.get(session, job_id)
+        assert (job.state, job.step, job.notes, job.lease_token) == ("succeeded", 8, ["cut"], None)
+        assert job.finished_at is not None and job.finished_at.utcoffset() == timedelta(0)
+        assert [r.id for r in job.renditions] == [rendition_id]
+        assert [a.outcome for a in job.attempts] == [AttemptOutcome.SUCCEEDED]
+        kinds = session.scalars(select(Event.kind).order_by(Event.id)).all()
+        assert list(kinds)[-1] == "render.attached"
+
+
+def test_the_same_picture_is_joined_while_it_waits_and_reused_when_it_is_done(
+    database: Database, revision_id: int, submit: Submit
+) -> None:
+    (first,) = submit(make_request())
+    assert submit(make_request()) == [first]
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    jobs.complete(database, claim, first, [rendition()])
+    with database.begin() as session:
+        (again,) = jobs.submit(session, [Submission(revision_id, make_request())], "bob")
+        (forced,) = jobs.submit(session, [Submission(revision_id, make_request(), forced=True)], "bob")
+    assert (again.job_id, again.how) == (first, "reused")
+    assert (forced.how, forced.job_id != first) == ("new", True)
+
+
+def test_a_request_twice_in_one_submission_is_one_job(database: Database, submit: Submit) -> None:
+    first, second, third = submit(make_request(1), make_request(1), make_request(2))
+    assert first == second != third
+
+
+def test_the_database_itself_refuses_a_second_pending_job(
+    database: Database, revision_id: int, submit: Submit
+) -> None:
+    (job_id,) = submit(make_request())
+    with pytest.raises(IntegrityError), database.begin() as session:
+        job = jobs.get(session, job_id)
+        session.add(
+            RenderJob(
+                revision_id=revision_id,
+                requester="ann",
+                request=job.request,
+                fingerprint=job.fingerprint,
+                batch_key="x",
+                model_name="studio",
+                priority=10,
+                turn=1,
+            )  # fmt: skip
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "running"},  # without a lease
+        {"state": "succeeded"},  # without its time
+        {"state": "failed", "finished_at": utcnow()},  # without a cause
+        {"state": "lost"},  # not a word
+        {"attempts_made": 9},
+    ],
+)
+def test_the_database_refuses_states_that_cannot_be(
+    database: Database, submit: Submit, change: dict[str, object]
+) -> None:
+    (job_id,) = submit(make_request())
+    with pytest.raises(IntegrityError), database.begin() as session:
+        session.execute(update(RenderJob).where(RenderJob.id == job_id).values(**change))
+
+
+# -- the order of service -----------------------------------------------------------------------------
+def test_priority_goes_first_then_turns_are_shared_between_requesters(
+    database: Database, submit: Submit
+) -> None:
+    many = submit(*(make_request(seed, prompt=f"p{seed}") for seed in range(4)), requester="ann")
+    (one,) = submit(make_request(9), requester="bob")
+    (urgent,) = submit(make_request(10), requester="carl", priority=Priority.HIGH)
+    single = replace(WORKER, max_images=1)
+    served = [claimed_ids(database, single)[0] for _ in range(6)]
+    assert served == [urgent, many[0], one, *many[1:]]
+
+
+def test_who_comes_late_does_not_wait_behind_turns_that_are_past(database: Database, submit: Submit) -> None:
+    submit(*(make_request(seed) for seed in range(6)), requester="ann")
+    single = replace(WORKER, max_images=1)
+    for _ in range(3):
+        claimed_ids(database, single)
+    (late,) = submit(make_request(50), requester="bob")
+    after = [claimed_ids(database, single)[0] for _ in range(2)]
+    assert late in after
+
+
+def test_a_claim_batches_what_is_alike_and_no_more_than_fits(database: Database, submit: Submit) -> None:
+    alike = submit(*(make_request(seed, prompt=f"p{seed}") for seed in range(5)))
+    (other,) = submit(make_request(0, num_inference_steps=9), requester="bob")
+    assert claimed_ids(database) == alike[:4]
+    assert claimed_ids(database) == [other]
+    assert claimed_ids(database) == alike[4:]
+    assert claimed_ids(database) == []
+
+
+def test_a_loaded_model_is_preferred_among_equals_only_for_a_while(
+    database: Database, submit: Submit
+) -> None:
+    (old,) = submit(make_request(0, model="sdxl"))
+    (loaded,) = submit(make_request(1))
+    at_studio = replace(WORKER, loaded_model="studio")
+    assert claimed_ids(database, at_studio) == [loaded]
+    submit(make_request(2))
+    with database.begin() as session:
+        session.execute(update(RenderJob).where(RenderJob.id == old).values(available_at=utcnow(-60)))
+    assert claimed_ids(database, at_studio) == [old]
+
+
+def test_many_claimers_never_take_the_same_job(database: Database, submit: Submit) -> None:
+    wanted = submit(*(make_request(seed, prompt=f"p{seed}") for seed in range(40)))
+    taken: list[int] = []
+
+    def work(number: int) -> None:
+        while ids := claimed_ids(database, Claimant(f"host:{number}", max_images=2)):
+            taken.extend(ids)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # A claimer that sees only rows that others look at leaves; what is left is one claim away.
+    while ids := claimed_ids(database):
+        taken.extend(ids)
+    assert sorted(taken) == sorted(wanted)
+
+
+# -- leases, failures, cancels ----------------------------------------------------------------------------
+def test_a_late_worker_cannot_complete_and_the_job_is_attached_once(
+    database: Database, submit: Submit
+) -> None:
+    (job_id,) = submit(make_request())
+    late = jobs.claim(database, WORKER)
+    assert late is not None
+    expire(database, job_id)
+    assert jobs.sweep(database, None).requeued == 1
+    fresh = jobs.claim(database, replace(WORKER, worker="host:2"))
+    assert fresh is not None and fresh.jobs[0].attempt == 2
+    with pytest.raises(LeaseLostError):
+        jobs.complete(database, late, job_id, [rendition()])
+    assert jobs.heartbeat(database, late, 1, 8).held == frozenset()
+    jobs.complete(database, fresh, job_id, [rendition()])
+    with database.read() as session:
+        assert len(session.scalars(select(Rendition)).all()) == 1
+        assert [a.outcome for a in session.scalars(select(Attempt).order_by(Attempt.number))] == [
+            AttemptOutcome.LOST,
+            AttemptOutcome.SUCCEEDED,
+        ]
+
+
+def test_a_worker_that_dies_each_time_is_dead_lettered(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request(), max_attempts=2)
+    for _ in range(2):
+        assert claimed_ids(database) == [job_id]
+        expire(database, job_id)
+        report = jobs.sweep(database, None)
+    assert (report.requeued, report.given_up) == (0, 1)
+    with database.read() as session:
+        job = jobs.get(session, job_id)
+        assert (job.state, job.error_code) == ("failed", "worker-lost")
+
+
+def test_a_retryable_failure_waits_longer_each_time_then_dead_letters_with_its_cause(
+    database: Database, submit: Submit
+) -> None:
+    (job_id,) = submit(make_request(), max_attempts=2)
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    assert jobs.fail(database, claim, job_id, BROKEN) is JobState.QUEUED
+    assert claimed_ids(database) == []
+    with database.read() as session:
+        told = jobs.why(session, job_id)
+        assert told.not_before is not None
+    with database.begin() as session:
+        session.execute(update(RenderJob).values(available_at=utcnow(-1)))
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    assert jobs.fail(database, claim, job_id, BROKEN) is JobState.FAILED
+    with database.read() as session:
+        job = jobs.get(session, job_id)
+        assert (job.error_code, job.error_message, job.attempts_made) == ("broken-image", "not a picture", 2)
+
+
+def test_what_cannot_succeed_is_not_tried_again(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request())
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    assert (
+        jobs.fail(database, claim, job_id, Failure("geometry", "empty", retryable=False)) is JobState.FAILED
+    )
+
+
+def test_a_job_handed_back_is_as_if_it_had_not_been_tried(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request(), max_attempts=1)
+    for _ in range(3):
+        claim = jobs.claim(database, WORKER)
+        assert claim is not None
+        jobs.hand_back(database, claim, job_id)
+    with database.read() as session:
+        job = jobs.get(session, job_id)
+        assert (job.state, job.attempts_made, len(job.attempts)) == ("queued", 0, 3)
+
+
+def test_cancel_at_once_when_queued_and_by_request_when_running(database: Database, submit: Submit) -> None:
+    waiting, running = submit(make_request(1), make_request(2, num_inference_steps=9))
+    with database.begin() as session:
+        assert jobs.cancel(session, waiting, "ann") is JobState.CANCELLED
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    with database.begin() as session:
+        assert jobs.cancel(session, running, "ann") is JobState.RUNNING
+    assert jobs.heartbeat(database, claim, 1, 9).cancel_requested == {running}
+    jobs.confirm_cancel(database, claim, running)
+    assert state_of(database, running) is JobState.CANCELLED
+
+
+def test_a_cancelled_job_of_a_dead_worker_is_not_run_again(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request())
+    claimed_ids(database)
+    with database.begin() as session:
+        jobs.cancel(session, job_id, "ann")
+    expire(database, job_id)
+    jobs.sweep(database, None)
+    assert state_of(database, job_id) is JobState.CANCELLED
+
+
+def test_finished_jobs_cannot_be_cancelled_and_only_ended_ones_are_retried(
+    database: Database, submit: Submit
+) -> None:
+    (job_id,) = submit(make_request())
+    with database.begin() as session, pytest.raises(IllegalMoveError):
+        jobs.retry(session, job_id, "ann")
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    jobs.complete(database, claim, job_id, [rendition()])
+    with database.begin() as session, pytest.raises(IllegalMoveError):
+        jobs.cancel(session, job_id, "ann")
+    with database.begin() as session, pytest.raises(JobNotFoundError):
+        jobs.cancel(session, 999, "ann")
+
+
+def test_a_retried_job_gets_new_attempts_and_keeps_the_old_ones(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request(), max_attempts=1)
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    jobs.fail(database, claim, job_id, BROKEN)
+    with database.begin() as session:
+        jobs.retry(session, job_id, "ann")
+    assert claimed_ids(database) == [job_id]
+    with database.read() as session:
+        assert [a.number for a in jobs.get(session, job_id).attempts] == [1, 2]
+
+
+# -- asking ------------------------------------------------------------------------------------------------
+def test_why_names_the_position_and_what_is_ahead(database: Database, submit: Submit) -> None:
+    first, second, third = submit(*(make_request(seed) for seed in range(3)))
+    with database.read() as session:
+        told = jobs.why(session, third)
+        assert (told.position, told.ahead, told.workers) == (3, (first, second), ())
+        assert "No worker" in told.told
+
+
+def test_listing_filters_and_pages(database: Database, submit: Submit) -> None:
+    ids = submit(*(make_request(seed) for seed in range(5)))
+    submit(make_request(99), requester="bob")
+    with database.read() as session:
+        page = jobs.list_jobs(session, JobFilter(requester="ann", limit=2))
+        assert [job.id for job in page] == ids[:2:-1]
+        rest = jobs.list_jobs(session, JobFilter(requester="ann", before=page[-1].id))
+        assert [job.id for job in rest] == ids[2::-1]
+        assert jobs.state_counts(session)["queued"] == 6

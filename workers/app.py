@@ -1,0 +1,56 @@
+"""The worker's entry point: `celery -A workers.app worker -Q gpu,cpu`.
+
+This is the one module that reads the settings when it is imported, because Celery's command line
+wants an app there. The threads pool with one thread is the default: CUDA does not survive a fork, and
+a solo pool would not answer pings while it samples.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from celery import signals
+
+from mfgviz.errors import MfgvizError
+from mfgviz.queue import make_celery
+from mfgviz.settings import load_settings
+from workers.host import WorkerHost
+from workers.tasks import register_tasks
+
+log = logging.getLogger(__name__)
+
+try:
+    _settings = load_settings()
+except MfgvizError as error:
+    sys.exit(f"Error: {error.message}\n{error.remedy}")
+
+host = WorkerHost(_settings)
+app = make_celery(_settings)
+app.conf.update(worker_pool="threads", worker_concurrency=1)
+register_tasks(app, host)
+
+
+@signals.worker_ready.connect
+def _ready(**_kw: Any) -> None:
+    host.start(tuple(sorted(app.amqp.queues.consume_from)))
+
+
+@signals.worker_shutting_down.connect
+def _shutting_down(**_kw: Any) -> None:
+    host.stop()
+
+
+@signals.worker_shutdown.connect
+def _shutdown(**_kw: Any) -> None:
+    host.close()
+
+
+@signals.setup_logging.connect
+def _logging(**_kw: Any) -> None:
+    logging.basicConfig(
+        level=_settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )

@@ -1,0 +1,355 @@
+"""One claim, from the rows to the attached pictures.
+
+The numbered steps of `Engine.run`: 1. look up what the jobs show, 2. make the control maps, 3. load
+the model, 4. sample batch by batch, 5. store and attach. Whatever goes wrong ends as a state of the
+job it belongs to, with its cause; nothing is raised to Celery.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from PIL import Image as PilImage
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from mfgviz import jobs, models, provenance, renditions
+from mfgviz.errors import (
+    InvalidModelError,
+    JobCancelledError,
+    LeaseLostError,
+    MfgvizError,
+    ShutdownError,
+    UnavailableError,
+)
+from mfgviz.jobs import Claim, Claimant, ClaimedJob, Failure, NewRendition
+from mfgviz.models_folder import ModelSpec
+from mfgviz.records import PartRevision
+from mfgviz.renditions import Shown
+from mfgviz.requests import RenderRequest
+from mfgviz.runtime import Runtime
+from mfgviz.vocabulary import Mode
+from workers.lease import LeaseKeeper
+from workers.limits import Limits
+from workers.maps import MapsSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from workers.devices import ModelPool
+    from workers.families.protocol import LoadedModel, Maps, SampleBatch, StepInfo
+
+log = logging.getLogger(__name__)
+
+CLAY = "clay"
+SAVE_TRIES = 4
+
+
+@dataclass(slots=True)
+class Shot:
+    """One image to be made: of which job, with which seed, held by which maps."""
+
+    job: ClaimedJob
+    index: int
+    maps: Maps | None
+    start: NDArray[np.uint8] | None
+
+
+@dataclass(slots=True)
+class OpenJob:
+    """A claimed job with what is needed for it, and the pictures it has so far."""
+
+    job: ClaimedJob
+    shown: Shown
+    file_name: str
+    done: list[NewRendition] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Engine:
+    """Renders claims on one device. One thread at a time may run it."""
+
+    def __init__(self, runtime: Runtime, worker: str, pool: ModelPool) -> None:
+        self._runtime, self._pool, self._worker = runtime, pool, worker
+        settings = runtime.settings
+        self._limits = Limits(settings.soft_time_limit_s, settings.hard_time_limit_s)
+        self._maps = MapsSource.from_settings(settings, runtime.blobs)
+        self.stopping = threading.Event()
+        self.busy_since: float | None = None
+        self.software = software_versions(pool)
+
+    @property
+    def device_name(self) -> str:
+        """What samples."""
+        return self._pool.device.name
+
+    @property
+    def loaded_model(self) -> str | None:
+        """The name of the model used last."""
+        resident = self._pool.resident()
+        return resident[-1].name if resident else None
+
+    def render_next(self) -> Claim | None:
+        """Claim a batch and render it; None where nothing waits or the worker is stopping."""
+        if self.stopping.is_set():
+            return None
+        settings = self._runtime.settings
+        claimant = Claimant(self._worker, settings.claim_images, self.loaded_model, settings.lease_s)
+        claim = jobs.claim(self._runtime.db, claimant)
+        if claim is None:
+            return None
+        self.busy_since = time.monotonic()
+        try:
+            self.run(claim)
+        finally:
+            self.busy_since = None
+        return claim
+
+    def run(self, claim: Claim) -> None:
+        """Render all jobs of a claim; each ends in a state of its own."""
+        with LeaseKeeper(self._runtime.db, claim, self._limits, self.stopping) as keeper:
+            opened = {job.id: job for job in self._open(claim, keeper)}
+            shots = [shot for job in opened.values() for shot in self._shots(job, keeper)]
+            self._sample_jobs(shots, opened, keeper)
+
+    # -- 1. what the jobs show -------------------------------------------------------------------------
+    def _open(self, claim: Claim, keeper: LeaseKeeper) -> list[OpenJob]:
+        ids = {job.revision_id for job in claim.jobs}
+        with self._runtime.db.read() as session:
+            query = select(PartRevision).where(PartRevision.id.in_(ids))
+            query = query.options(joinedload(PartRevision.part), joinedload(PartRevision.geometry))
+            revisions = {revision.id: revision for revision in session.scalars(query)}
+        opened = []
+        for job in claim.jobs:
+            revision = revisions[job.revision_id]
+            shown = Shown(revision.part.number, revision.label, job.request, job.request.fingerprint())
+            geometry = revision.geometry
+            name = geometry.file_name if geometry and geometry.digest == job.request.geometry_digest else ""
+            opened.append(OpenJob(job, shown, name))
+        return opened
+
+    # -- 2. control maps ---------------------------------------------------------------------------------
+    def _shots(self, opened: OpenJob, keeper: LeaseKeeper) -> list[Shot]:
+        """The job's images; none where its geometry or its starting image cannot be used."""
+        request = opened.job.request
+        with self._ending([opened.job.id], keeper):
+            keeper.step(0, request.sampling.num_inference_steps, frozenset({opened.job.id}))
+            maps = self._maps.maps(request, opened.file_name) if needs_maps(request) else None
+            start = self._starting_image(opened.job, maps)
+            return [Shot(opened.job, index, maps, start) for index in range(request.sampling.count)]
+        return []
+
+    def _starting_image(self, job: ClaimedJob, maps: Maps | None) -> NDArray[np.uint8] | None:
+        import numpy as np
+
+        conditioning, sampling = job.request.conditioning, job.request.sampling
+        if conditioning.mode is not Mode.IMAGE or conditioning.image is None:
+            return None
+        if conditioning.image == CLAY and maps is not None:
+            grey = np.rint(maps.clay * 255).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        content = self._runtime.blobs.get(conditioning.image)
+        image = provenance.open_image(content, "The starting image").convert("RGB")
+        return np.asarray(image.resize((sampling.width, sampling.height), PilImage.Resampling.LANCZOS))
+
+    # -- 3. the model ------------------------------------------------------------------------------------
+    def _spec(self, job: ClaimedJob) -> ModelSpec:
+        with self._runtime.db.read() as session:
+            model = models.get_model(session, job.request.model.name)
+        spec = models.spec_of(model)
+        if model.weights_digest != job.request.model.weights_digest:
+            raise InvalidModelError(
+                f"The model {model.name} has other weights now than when the job was submitted.",
+                remedy="Submit the job again.",
+            )
+        return spec
+
+    # -- 4. sampling ----------------------------------------------------------------------------------
+    def _sample_jobs(self, shots: list[Shot], opened: dict[int, OpenJob], keeper: LeaseKeeper) -> None:
+        most = max(1, self._runtime.settings.claim_images)
+        ids = list(dict.fromkeys(shot.job.id for shot in shots))
+        if not ids:
+            return
+        if len(ids) > 1:
+            try:
+                self._sample(shots, opened, keeper, most)
+            except Exception as error:  # noqa: BLE001 - as in _ending; which job is to blame is found below
+                if isinstance(error, ShutdownError | LeaseLostError | JobCancelledError):
+                    self._end([i for i in ids if i in keeper.open_jobs], error, keeper)
+                    return
+                log.warning("a batch of %d jobs failed (%s): one at a time", len(ids), error)
+                for job_id in ids:
+                    self._sample_jobs([s for s in shots if s.job.id == job_id], opened, keeper)
+            return
+        with self._ending(ids, keeper):
+            self._sample(shots, opened, keeper, most)
+
+    def _sample(self, shots: list[Shot], opened: dict[int, OpenJob], keeper: LeaseKeeper, most: int) -> None:
+        from workers.devices import sample_within_memory
+
+        spec = self._spec(shots[0].job)
+        with self._pool.use(spec) as model:
+            verify_weights(spec)
+            chunks = [shots[at : at + most] for at in range(0, len(shots), most)]
+            for number, chunk in enumerate(chunks):
+                chunk = [s for s in chunk if s.job.id in keeper.open_jobs and not _made(opened, s)]  # noqa: PLW2901
+                if not chunk:
+                    continue
+                self._note_cuts(model, chunk, opened)
+                on_step = _progress_of(keeper, chunk, number, len(chunks))
+                images = sample_within_memory(model, make_batch(chunk), on_step)
+                for shot, image in zip(chunk, images, strict=True):
+                    self._keep(shot, image, opened[shot.job.id], keeper)
+
+    def _note_cuts(self, model: LoadedModel, chunk: Sequence[Shot], opened: dict[int, OpenJob]) -> None:
+        for shot in chunk:
+            notes = opened[shot.job.id].notes
+            for what in ("prompt", "negative_prompt"):
+                cut = model.cut_prompt(getattr(shot.job.request, what))
+                told = f"The {what.replace('_', ' ')} is longer than the model reads; not read: {cut!r}."
+                if cut and told not in notes:
+                    notes.append(told)
+
+    # -- 5. store and attach -----------------------------------------------------------------------------
+    def _keep(self, shot: Shot, image: NDArray[np.uint8], opened: OpenJob, keeper: LeaseKeeper) -> None:
+        """Store one image; when it was the job's last, attach them all and end the job."""
+        job_id = shot.job.id
+        if job_id not in keeper.open_jobs:
+            return
+        picture = PilImage.fromarray(image)
+        kept = renditions.store(self._runtime.blobs, picture, opened.shown, shot.index, self.software)
+        opened.done.append(kept)
+        if len(opened.done) < shot.job.request.sampling.count:
+            return
+        self._save(lambda: jobs.complete(self._runtime.db, keeper.claim, job_id, opened.done, opened.notes))
+        keeper.close_job(job_id)
+        log.info("job %d: %d image(s) attached", job_id, len(opened.done))
+
+    # -- how things end ------------------------------------------------------------------------------------
+    @contextmanager
+    def _ending(self, ids: Sequence[int], keeper: LeaseKeeper) -> Iterator[None]:
+        """A block whose errors become the end of its jobs. It is the border to code of all kinds
+        (torch, diffusers, third-party families), hence the broad except: a job ends with its cause."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self._end([job_id for job_id in ids if job_id in keeper.open_jobs], error, keeper)
+
+    def _end(self, ids: Sequence[int], error: Exception, keeper: LeaseKeeper) -> None:
+        """Give each job the state that the error stands for."""
+        for job_id in ids:
+            keeper.close_job(job_id)
+            try:
+                self._save(lambda job_id=job_id: self._end_one(job_id, error, keeper.claim))  # type: ignore[misc]
+            except LeaseLostError:
+                log.info("job %d is not ours any more", job_id)
+            except UnavailableError as unavailable:
+                log.error(
+                    "job %d: its end cannot be recorded (%s); a sweep will", job_id, unavailable.message
+                )
+
+    def _end_one(self, job_id: int, error: Exception, claim: Claim) -> None:
+        db = self._runtime.db
+        if isinstance(error, ShutdownError):
+            jobs.hand_back(db, claim, job_id)
+        elif isinstance(error, JobCancelledError):
+            jobs.confirm_cancel(db, claim, job_id)
+        elif isinstance(error, LeaseLostError):
+            log.info("job %d is not ours any more", job_id)
+        else:
+            state = jobs.fail(db, claim, job_id, self._failure(error))
+            log.warning("job %d is %s after: %s", job_id, state, error)
+
+    def _failure(self, error: Exception) -> Failure:
+        delay_s = self._runtime.settings.retry_delay_s
+        if isinstance(error, MfgvizError):
+            return Failure.of(error, delay_s)
+        log.error("unexpected error\n%s", "".join(traceback.format_exception(error)))
+        told = f"{type(error).__name__}: {error}"
+        return Failure("unexpected", told, retryable=True, delay_s=delay_s)
+
+    def _save(self, action: Callable[[], object]) -> None:
+        """Write to the database, again after a short outage: hours of sampling must not hang on a blink."""
+        for tried in range(1, SAVE_TRIES + 1):
+            try:
+                action()
+            except UnavailableError:
+                if tried == SAVE_TRIES:
+                    raise
+                self.stopping.wait(2.0**tried)
+            else:
+                return
+
+
+def needs_maps(request: RenderRequest) -> bool:
+    """Whether the true geometry holds the picture."""
+    return request.conditioning.mode is not Mode.TEXT
+
+
+def make_batch(chunk: Sequence[Shot]) -> SampleBatch:
+    """The shots as one batch for a family."""
+    from workers.families.protocol import SampleBatch
+
+    first = chunk[0].job.request
+    sampling, conditioning = first.sampling, first.conditioning
+    maps = [shot.maps for shot in chunk if shot.maps is not None]
+    starts = [shot.start for shot in chunk if shot.start is not None]
+    return SampleBatch(
+        prompts=[shot.job.request.prompt for shot in chunk],
+        negative_prompts=[shot.job.request.negative_prompt for shot in chunk],
+        seeds=[shot.job.request.sampling.seed + shot.index for shot in chunk],
+        width=sampling.width,
+        height=sampling.height,
+        num_inference_steps=sampling.num_inference_steps,
+        guidance_scale=sampling.guidance_scale,
+        sampler=sampling.sampler,
+        mode=conditioning.mode,
+        control=maps if len(maps) == len(chunk) else None,
+        control_scale=conditioning.control_scale,
+        images=starts if len(starts) == len(chunk) else None,
+        strength=conditioning.strength,
+    )
+
+
+def verify_weights(spec: ModelSpec) -> None:
+    """Refuse weights that are not the recorded ones. Raises InvalidModelError."""
+    from mfgviz.models_folder import spec_digest
+
+    found = spec_digest(spec)
+    if spec.weights_digest and found != spec.weights_digest:
+        raise InvalidModelError(
+            f"The weights of {spec.name} on this host are not the recorded ones.",
+            remedy=f"Copy the recorded weights here, or record these: mfgviz models check {spec.name}.",
+        )
+
+
+def software_versions(pool: ModelPool) -> dict[str, str]:
+    """What a picture depends on besides its request: the versions, and the device."""
+    found = {name: version(name) for name in ("torch", "diffusers", "transformers")}
+    return {**found, "python": platform.python_version(), "device": pool.device.name}
+
+
+def _made(opened: dict[int, OpenJob], shot: Shot) -> bool:
+    return any(kept.index == shot.index for kept in opened[shot.job.id].done)
+
+
+def _progress_of(
+    keeper: LeaseKeeper, chunk: Sequence[Shot], number: int, chunks: int
+) -> Callable[[StepInfo], None]:
+    """Steps are counted over all chunks of the claim."""
+    ids = frozenset(shot.job.id for shot in chunk)
+
+    def on_step(info: StepInfo) -> None:
+        keeper.step(number * info.total + info.step, chunks * info.total, ids)
+
+    return on_step

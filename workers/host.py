@@ -1,0 +1,137 @@
+"""One worker process: its engine, and the thread that reports it and sweeps.
+
+Every worker sweeps, so that nobody has to run a beat process for lost messages and dead workers to be
+noticed; the sweep's statements are safe to run from many places at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mfgviz import catalog, jobs, workers_seen
+from mfgviz.errors import GeometryError, MfgvizError, UnavailableError
+from mfgviz.queue import TASK_RENDER
+from mfgviz.records import Geometry
+from mfgviz.runtime import Runtime
+from mfgviz.settings import Settings
+from mfgviz.vocabulary import QUEUE_GPU, GeometryState
+
+if TYPE_CHECKING:
+    from workers.engine import Engine
+
+log = logging.getLogger(__name__)
+
+# sysexits.h: an internal software error. Whoever supervises the worker starts it again.
+EXIT_STUCK = 70
+
+
+class WorkerHost:
+    """What the tasks of this process share. Nothing heavy is made before the first job."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.runtime = Runtime(settings)
+        self.name = f"{os.uname().nodename}:{os.getpid()}"
+        self.queues: tuple[str, ...] = (QUEUE_GPU,)
+        self.stopping = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine on the device of the settings; made once, torch is imported here."""
+        from workers.devices import ModelPool, choose_device
+        from workers.engine import Engine
+
+        engine = Engine(self.runtime, self.name, ModelPool(choose_device(self.settings.device)))
+        engine.stopping = self.stopping
+        return engine
+
+    # -- tasks ---------------------------------------------------------------------------------------------
+    def render(self) -> int:
+        """Claim and render one batch, and ring on if more waits; how many jobs there were."""
+        with self._one_at_a_time:
+            claim = self.engine.render_next()
+        if claim is None:
+            return 0
+        if not self.stopping.is_set() and jobs.has_work(self.runtime.db):
+            self.runtime.doorbell.ring(TASK_RENDER, [claim.jobs[0].id])
+        return len(claim.jobs)
+
+    def read_geometry(self, geometry_id: int) -> None:
+        """Read a CAD file that nobody has looked into, and note what it holds or why it cannot be used."""
+        from workers.maps import read_geometry_blob
+
+        with self.runtime.db.read() as session:
+            geometry = session.get(Geometry, geometry_id)
+            if geometry is None or geometry.state != GeometryState.STORED:
+                return
+            digest, file_name = geometry.digest, geometry.file_name
+        try:
+            facts = read_geometry_blob(self.runtime.blobs, digest, file_name, self.settings)
+        except GeometryError as error:
+            with self.runtime.db.begin() as session:
+                catalog.note_unusable(session.get_one(Geometry, geometry_id), error.code, error.message)
+            log.warning("geometry %d: %s", geometry_id, error.message)
+            return
+        with self.runtime.db.begin() as session:
+            catalog.note_facts(session.get_one(Geometry, geometry_id), facts)
+
+    # -- reporting and sweeping ----------------------------------------------------------------------------
+    def start(self, queues: tuple[str, ...]) -> None:
+        """Begin to report and to sweep."""
+        self.queues = queues
+        self._thread = threading.Thread(target=self._keep_house, name="house", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hand running jobs back at their next step; take no new ones."""
+        self.stopping.set()
+
+    def close(self) -> None:
+        """The process ends: say goodbye and close the connections."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+        try:
+            with self.runtime.db.begin() as session:
+                workers_seen.say_goodbye(session, self.name)
+        except UnavailableError as error:
+            log.warning("cannot say goodbye: %s", error.message)
+        self.runtime.close()
+
+    def _keep_house(self) -> None:
+        while True:
+            try:
+                self._report()
+                swept = jobs.sweep(self.runtime.db, self.runtime.doorbell)
+                if swept.requeued or swept.given_up or swept.rung:
+                    log.info("%s", swept)
+            except MfgvizError as error:
+                log.warning("%s", error.message)
+            self._leave_if_stuck()
+            interval_s = self.settings.sweep_interval_s
+            # A little apart from one another, or a fleet that started together would sweep together.
+            if self.stopping.wait(interval_s * random.uniform(0.8, 1.2)):
+                return
+
+    def _report(self) -> None:
+        engine = self.__dict__.get("engine")
+        device = self.settings.device if engine is None else engine.device_name
+        loaded = None if engine is None else engine.loaded_model
+        with self.runtime.db.begin() as session:
+            workers_seen.report(session, workers_seen.WorkerReport(self.name, self.queues, device, loaded))
+
+    def _leave_if_stuck(self) -> None:
+        """End the process when a batch hangs past the hard limit: a thread cannot be stopped by force."""
+        engine = self.__dict__.get("engine")
+        since = None if engine is None else engine.busy_since
+        if since is not None and time.monotonic() - since > self.settings.hard_time_limit_s:
+            log.critical("a batch hangs for over %d s: leaving", self.settings.hard_time_limit_s)
+            os._exit(EXIT_STUCK)
