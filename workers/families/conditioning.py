@@ -35,8 +35,9 @@ def _normal(maps: Maps) -> FloatMap:
     Ours has x to the right, so red is flipped. The background faces the camera.
     """
     there = np.linalg.norm(maps.normal, axis=2, keepdims=True) > 0.5
-    facing = np.where(there, maps.normal, _TO_CAMERA)
-    return (facing * _RED_FACES_LEFT + 1) / 2
+    facing: FloatMap = np.where(there, maps.normal, _TO_CAMERA)
+    colours: FloatMap = facing * _RED_FACES_LEFT / np.float32(2) + np.float32(0.5)
+    return colours
 
 
 def _lines(maps: Maps) -> FloatMap:

@@ -6,6 +6,7 @@ asking the network; see `weights.fetch_source`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import ControlNetModel, ModelMixin, MultiAdapter, T2IAdapter
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 
 from mfgviz.errors import InvalidModelError
@@ -114,12 +116,12 @@ def load_pipeline(pipeline: type[Any], folder: Path, dtype: torch.dtype, **compo
     Raises:
         InvalidModelError: diffusers cannot load it.
     """
-    plain = any((folder / "unet").glob("*.safetensors"))
-    half = plain and not [one for one in (folder / "unet").glob("*.safetensors") if ".fp16." not in one.name]
+    diffusers_logging.disable_progress_bar()
+    half = _only_half(folder / "unet")
     try:
         return pipeline.from_pretrained(
             folder,
-            torch_dtype=dtype,
+            dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             variant="fp16" if half else None,
@@ -129,6 +131,13 @@ def load_pipeline(pipeline: type[Any], folder: Path, dtype: torch.dtype, **compo
         raise InvalidModelError(f"{folder} cannot be loaded: {error}.") from error
 
 
+def sibling(pipeline: type[Any], loaded: Any, **more: Any) -> Any:
+    """Another pipeline over the very networks of a loaded one; nothing is copied."""
+    known = inspect.signature(pipeline.__init__).parameters
+    shared = {**loaded.components, "requires_safety_checker": False, "add_watermarker": False}
+    return pipeline(**{name: one for name, one in shared.items() if name in known}, **more)
+
+
 def load_controls(spec: ModelSpec, dtype: torch.dtype) -> list[Any]:
     """The spec's ControlNets or T2I-Adapters, in its order."""
     return [_load_control(one, dtype, offline=spec.offline) for one in spec.controls]
@@ -136,17 +145,22 @@ def load_controls(spec: ModelSpec, dtype: torch.dtype) -> list[Any]:
 
 def _load_control(control: ControlSource, dtype: torch.dtype, *, offline: bool) -> ModelMixin:
     folder = fetch_source(control.source, offline=offline)
-    half = not [one for one in folder.glob("*.safetensors") if ".fp16." not in one.name]
+    half = _only_half(folder)
     try:
         return CONTROL_CLASSES[control.adapter].from_pretrained(
             folder,
-            torch_dtype=dtype,
+            dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             variant="fp16" if half else None,
         )
     except LOADING_ERRORS as error:
         raise InvalidModelError(f"{folder} cannot be loaded: {error}.") from error
+
+
+def _only_half(folder: Path) -> bool:
+    """Whether the weights are there in the file names of diffusers' fp16 variant alone."""
+    return all(".fp16." in one.name for one in folder.glob("*.safetensors"))
 
 
 def joined_adapters(adapters: list[Any]) -> Any:

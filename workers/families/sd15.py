@@ -25,6 +25,7 @@ from workers.families.loading import (
     load_pipeline,
     merge_loras,
     read_facts,
+    sibling,
 )
 from workers.families.protocol import Capabilities, LoadedModel, ModelSpec, SampleBatch
 from workers.families.running import DiffusersModel, Embedding, place
@@ -47,17 +48,15 @@ class Sd15Model(DiffusersModel):
         self, spec: ModelSpec, can: Capabilities, text: Any, controls: list[Any], device: Device
     ) -> None:
         self.controls = controls
-        self._pipelines = {Mode.TEXT: text, Mode.IMAGE: StableDiffusionImg2ImgPipeline(**_shared(text))}
+        self._pipelines = {Mode.TEXT: text, Mode.IMAGE: sibling(StableDiffusionImg2ImgPipeline, text)}
         self._image_control: Any = None
         if controls and spec.controls[0].adapter == "t2i_adapter":
             adapter = joined_adapters(controls)
-            self._pipelines[Mode.CONTROL] = StableDiffusionAdapterPipeline(**_shared(text), adapter=adapter)
+            self._pipelines[Mode.CONTROL] = sibling(StableDiffusionAdapterPipeline, text, adapter=adapter)
         elif controls:
             nets = controls[0] if len(controls) == 1 else controls
-            self._pipelines[Mode.CONTROL] = StableDiffusionControlNetPipeline(
-                **_shared(text), controlnet=nets
-            )
-            self._image_control = StableDiffusionControlNetImg2ImgPipeline(**_shared(text), controlnet=nets)
+            self._pipelines[Mode.CONTROL] = sibling(StableDiffusionControlNetPipeline, text, controlnet=nets)
+            self._image_control = sibling(StableDiffusionControlNetImg2ImgPipeline, text, controlnet=nets)
         super().__init__(spec, can, text, device)
 
     def modules(self) -> list[torch.nn.Module]:
@@ -109,10 +108,6 @@ class Sd15Model(DiffusersModel):
         else:
             arguments["controlnet_conditioning_scale"] = scales if several else scales[0]
         return arguments
-
-
-def _shared(pipeline: Any) -> dict[str, Any]:
-    return {**pipeline.components, "requires_safety_checker": False}
 
 
 class Sd15Family:

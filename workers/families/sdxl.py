@@ -25,6 +25,7 @@ from workers.families.loading import (
     load_pipeline,
     merge_loras,
     read_facts,
+    sibling,
 )
 from workers.families.protocol import Capabilities, LoadedModel, ModelSpec, SampleBatch
 from workers.families.running import DiffusersModel, Embedding, place
@@ -48,17 +49,17 @@ class SdxlModel(DiffusersModel):
     ) -> None:
         self.controls = controls
         self._zero_when_empty = bool(text.config.force_zeros_for_empty_prompt)
-        shared = {**text.components, "add_watermarker": False}
-        self._pipelines = {Mode.TEXT: text, Mode.IMAGE: StableDiffusionXLImg2ImgPipeline(**shared)}
+        self._pipelines = {Mode.TEXT: text, Mode.IMAGE: sibling(StableDiffusionXLImg2ImgPipeline, text)}
         self._image_control: Any = None
         if controls and spec.controls[0].adapter == "t2i_adapter":
-            del shared["add_watermarker"]
             adapter = joined_adapters(controls)
-            self._pipelines[Mode.CONTROL] = StableDiffusionXLAdapterPipeline(**shared, adapter=adapter)
+            self._pipelines[Mode.CONTROL] = sibling(StableDiffusionXLAdapterPipeline, text, adapter=adapter)
         elif controls:
             nets = controls[0] if len(controls) == 1 else controls
-            self._pipelines[Mode.CONTROL] = StableDiffusionXLControlNetPipeline(**shared, controlnet=nets)
-            self._image_control = StableDiffusionXLControlNetImg2ImgPipeline(**shared, controlnet=nets)
+            self._pipelines[Mode.CONTROL] = sibling(
+                StableDiffusionXLControlNetPipeline, text, controlnet=nets
+            )
+            self._image_control = sibling(StableDiffusionXLControlNetImg2ImgPipeline, text, controlnet=nets)
         super().__init__(spec, can, text, device)
 
     def modules(self) -> list[torch.nn.Module]:
