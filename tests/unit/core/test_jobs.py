@@ -85,7 +85,8 @@ def test_a_job_runs_from_submit_to_its_rendition(database: Database, submit: Sub
     with database.read() as session:
         job = jobs.get(session, job_id)
         assert (job.state, job.step, job.notes, job.lease_token) == ("succeeded", 8, ["cut"], None)
-        assert job.finished_at is not None and job.finished_at.utcoffset() == timedelta(0)
+        assert job.finished_at is not None
+        assert job.finished_at.utcoffset() == timedelta(0)
         assert [r.id for r in job.renditions] == [rendition_id]
         assert [a.outcome for a in job.attempts] == [AttemptOutcome.SUCCEEDED]
         kinds = session.scalars(select(Event.kind).order_by(Event.id)).all()
@@ -116,20 +117,25 @@ def test_the_database_itself_refuses_a_second_pending_job(
     database: Database, revision_id: int, submit: Submit
 ) -> None:
     (job_id,) = submit(make_request())
-    with pytest.raises(IntegrityError), database.begin() as session:
-        job = jobs.get(session, job_id)
-        session.add(
-            RenderJob(
-                revision_id=revision_id,
-                requester="ann",
-                request=job.request,
-                fingerprint=job.fingerprint,
-                batch_key="x",
-                model_name="studio",
-                priority=10,
-                turn=1,
-            )  # fmt: skip
-        )
+    with database.read() as session:
+        first = jobs.get(session, job_id)
+    twin = RenderJob(
+        revision_id=revision_id,
+        requester="ann",
+        request=first.request,
+        fingerprint=first.fingerprint,
+        batch_key="x",
+        model_name="studio",
+        priority=10,
+        turn=1,
+    )
+
+    def add_twin() -> None:
+        with database.begin() as session:
+            session.add(twin)
+
+    with pytest.raises(IntegrityError):
+        add_twin()
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,8 @@ def test_a_late_worker_cannot_complete_and_the_job_is_attached_once(
     expire(database, job_id)
     assert jobs.sweep(database, None).requeued == 1
     fresh = jobs.claim(database, replace(WORKER, worker="host:2"))
-    assert fresh is not None and fresh.jobs[0].attempt == 2
+    assert fresh is not None
+    assert fresh.jobs[0].attempt == 2
     with pytest.raises(LeaseLostError):
         jobs.complete(database, late, job_id, [rendition()])
     assert jobs.heartbeat(database, late, 1, 8).held == frozenset()
