@@ -153,7 +153,7 @@ def add_revision(
     check_word("revision label", label, 64)
     check_attributes(attributes or {})
     part = get_part(session, number)
-    revision = PartRevision(part=part, label=label, created_by=actor, attributes=dict(attributes or {}))
+    revision = PartRevision(part_id=part.id, label=label, created_by=actor, attributes=dict(attributes or {}))
     try:
         with session.begin_nested():
             session.add(revision)

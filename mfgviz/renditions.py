@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,8 @@ def export(blobs: BlobStore, rendition: Rendition, target: Path) -> Path:
         partial.write_bytes(content)
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise StorageUnavailableError(
             f"{target} cannot be written: {error.strerror}.", remedy="Choose another folder, or make room."
         ) from error

@@ -271,7 +271,7 @@ def _next_attempt_numbers(session: Session, job_ids: list[int]) -> dict[int, int
         .where(Attempt.job_id.in_(job_ids))
         .group_by(Attempt.job_id)
     )
-    return dict(session.execute(query).tuples())
+    return {job_id: number for job_id, number in session.execute(query)}  # noqa: C416 - a Result is no mapping
 
 
 def _held(claim: Claim) -> ColumnElement[bool]:

@@ -78,7 +78,7 @@ def list_jobs(session: Session, wanted: JobFilter) -> list[RenderJob]:
 def state_counts(session: Session) -> dict[str, int]:
     """How many jobs there are in each state."""
     rows = session.execute(select(RenderJob.state, func.count()).group_by(RenderJob.state))
-    found = dict(rows.tuples())
+    found = {state: count for state, count in rows}  # noqa: C416 - a Result is no mapping
     return {state.value: found.get(state.value, 0) for state in JobState}
 
 
