@@ -1,0 +1,96 @@
+"""The worker side's tools as a program: `python -m workers NAME`, JSON in on stdin, JSON out on stdout.
+
+The core's commands use it (`mfgviz.toolbox`), so that they need not import geometry code or torch. An
+error of ours comes out as {"error": {code, message, remedy}} and exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mfgviz.errors import InvalidInputError, MfgvizError
+from mfgviz.requests import View
+from mfgviz.settings import load_settings
+
+Answer = dict[str, Any]
+
+
+def read_geometry(arguments: dict[str, Any]) -> Answer:
+    """`path` → format, shape_digest, facts, warnings."""
+    from workers.maps import read_geometry
+
+    facts, warnings = read_geometry(Path(arguments["path"]), load_settings())
+    return {
+        "format": facts.format,
+        "shape_digest": facts.shape_digest,
+        "facts": facts.facts,
+        "warnings": warnings,
+    }
+
+
+def maps(arguments: dict[str, Any]) -> Answer:
+    """`path`, `view`, `width`, `height`, `out_dir` → the files written, by map."""
+    from workers.maps import draw_maps
+
+    view = msgspec.convert(arguments["view"], View)
+    size = (int(arguments["width"]), int(arguments["height"]))
+    files = draw_maps(Path(arguments["path"]), view, size, Path(arguments["out_dir"]), load_settings())
+    return {"files": {name: str(path) for name, path in files.items()}}
+
+
+def inspect_model(arguments: dict[str, Any]) -> Answer:
+    """`spec` → the spec with its weights' digest, and what the model can do."""
+    from dataclasses import replace
+
+    from mfgviz.models_folder import ModelSpec, spec_digest
+    from workers.families.protocol import get_family
+
+    spec = ModelSpec.from_json(arguments["spec"])
+    capabilities = get_family(spec.family).inspect(spec)
+    spec = replace(spec, weights_digest=spec_digest(spec))
+    return {"spec": spec.as_json(), "capabilities": capabilities.as_json()}
+
+
+def device(_arguments: dict[str, Any]) -> Answer:
+    """Nothing → what sampling would run on, and its memory."""
+    from workers.devices import choose_device
+
+    chosen = choose_device(load_settings().device)
+    return {
+        "name": chosen.name,
+        "device": str(chosen.torch_device),
+        "dtype": str(chosen.dtype).removeprefix("torch."),
+        "total_memory_bytes": chosen.total_memory_bytes,
+        "free_memory_bytes": chosen.free_memory_bytes(),
+    }
+
+
+TOOLS: dict[str, Callable[[dict[str, Any]], Answer]] = {
+    "read-geometry": read_geometry,
+    "maps": maps,
+    "inspect-model": inspect_model,
+    "device": device,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the tool of that name; the exit code."""
+    try:
+        if len(names) != 1 or names[0] not in TOOLS:
+            raise InvalidInputError(f"Name one tool: {', '.join(TOOLS)}.")
+        answer = TOOLS[names[0]](json.load(sys.stdin))
+    except MfgvizError as error:
+        json.dump({"error": error.as_json()}, sys.stdout)
+        return 1
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

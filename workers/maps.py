@@ -1,0 +1,91 @@
+"""Meshes and control maps for the engine: from the cache, else from the blob store and the mesher."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfgviz.catalog import GeometryFacts
+from mfgviz.requests import RenderRequest, View
+from mfgviz.settings import Settings
+from mfgviz.storage import BlobStore
+from workers.geometry import (
+    FolderCache,
+    TessellationLimits,
+    cached_maps,
+    cached_mesh,
+    describe,
+    shape_digest,
+)
+
+if TYPE_CHECKING:
+    from workers.geometry import ControlMaps, Mesh
+
+KEPT_IN_MEMORY = 16
+
+
+class MapsSource:
+    """Control maps by request; the last few stay in memory, more of them in a folder."""
+
+    def __init__(self, blobs: BlobStore, cache: FolderCache, limits: TessellationLimits) -> None:
+        self._blobs, self._cache, self._limits = blobs, cache, limits
+        self._recent: OrderedDict[tuple[str, View, int, int], ControlMaps] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, blobs: BlobStore) -> MapsSource:
+        """With the cache folder and the mesher's limits of the settings."""
+        cache = FolderCache(settings.cache_dir, settings.cache_max_bytes)
+        return cls(blobs, cache, limits_of(settings))
+
+    def maps(self, request: RenderRequest, file_name: str) -> ControlMaps:
+        """The maps of the request's view at its size.
+
+        Raises:
+            GeometryError: the file cannot be used.
+            StorageUnavailableError, BlobNotFoundError: it cannot be fetched.
+        """
+        key = (request.geometry_digest, request.view, request.sampling.width, request.sampling.height)
+        with self._lock:
+            if key in self._recent:
+                self._recent.move_to_end(key)
+                return self._recent[key]
+        mesh = self.mesh(request.geometry_digest, file_name)
+        made = cached_maps(self._cache, request.geometry_digest, mesh, request.view, key[2:])
+        with self._lock:
+            self._recent[key] = made
+            while len(self._recent) > KEPT_IN_MEMORY:
+                self._recent.popitem(last=False)
+        return made
+
+    def mesh(self, digest: str, file_name: str) -> Mesh:
+        """The mesh of the CAD file of that digest. Errors as `maps`."""
+        with fetched(self._blobs, digest, file_name) as path:
+            return cached_mesh(self._cache, digest, path, self._limits)
+
+
+def limits_of(settings: Settings) -> TessellationLimits:
+    """The mesher's limits by the settings."""
+    return TessellationLimits(
+        timeout_s=settings.tessellation_timeout_s,
+        memory_bytes=settings.tessellation_memory_bytes,
+        file_bytes=settings.geometry_max_bytes,
+    )
+
+
+@contextmanager
+def fetched(blobs: BlobStore, digest: str, file_name: str) -> Iterator[Path]:
+    """A blob as a file of its own name, for as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder:
+        path = Path(folder) / f"part{Path(file_name).suffix.lower()}"
+        path.write_bytes(blobs.get(digest))
+        yield path
+
+
+def read_geometry(path: Path, settings: Settings) -> tuple[GeometryFacts, list[str]]:
+    """What a CAD file holds, and what people should know of it. Raises GeometryError."""
