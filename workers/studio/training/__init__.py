@@ -1,0 +1,1 @@
+"""The stages that make the studio model: parts, renders, latents, networks, weights."""

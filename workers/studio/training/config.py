@@ -1,0 +1,75 @@
+"""What a training run is made of: one frozen dataclass, filled from a TOML preset or a file of one's own."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """All numbers of a run. Sizes are in pixels of the training image unless the name says otherwise.
+
+    `minutes_*` bound the stages by the clock, so that a preset means the same on any machine; a stage that
+    is started again goes on from its checkpoint until its minutes are used up.
+    """
+
+    name: str = "first-cut"
+    seed: int = 1
+    # data
+    parts: int = 780
+    cameras_per_part: int = 2
+    looks_per_camera: int = 1
+    image_px: int = 512
+    samples_per_pixel: int = 8
+    # latents
+    latent_channels: int = 16
+    patch_px: int = 8
+    latent_scale: int = 16
+    # text
+    vocabulary: int = 640
+    text_tokens: int = 48
+    text_width: int = 192
+    text_layers: int = 4
+    text_steps: int = 1500
+    # denoiser
+    unet_channels: tuple[int, ...] = (64, 128, 256)
+    batch: int = 16
+    learning_rate: float = 4e-4
+    ema: float = 0.999
+    minutes_crops: float = 12.0
+    minutes_denoiser: float = 24.0
+    # decoder
+    decoder_widths: tuple[int, ...] = (16, 32, 64, 96)
+    decoder_batch: int = 6
+    decoder_crop_px: int = 192
+    minutes_decoder: float = 12.0
+    predictions: int = 600
+
+    @property
+    def folder(self) -> Path:
+        """Where data and checkpoints live: outside the repository."""
+        root = os.environ.get("MFGVIZ_TRAINING_DIR") or Path.home() / ".cache" / "mfgviz" / "training"
+        return Path(root) / self.name
+
+
+def load_config(name_or_path: str, **overrides: Any) -> TrainingConfig:
+    """A preset by its name, or a TOML file; `overrides` win.
+
+    Raises:
+        FileNotFoundError: there is neither.
+        ValueError: the file has a key that is no setting.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = PRESETS / f"{name_or_path}.toml"
+    values = tomllib.loads(path.read_text()) | overrides
+    known = {one.name for one in fields(TrainingConfig)}
+    if unknown := set(values) - known:
+        raise ValueError(f"{path}: no such settings: {', '.join(sorted(unknown))}")
+    return replace(TrainingConfig(), **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
