@@ -11,7 +11,6 @@ import logging
 import platform
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -118,12 +117,12 @@ class Engine:
     def run(self, claim: Claim) -> None:
         """Render all jobs of a claim; each ends in a state of its own."""
         with LeaseKeeper(self._runtime.db, claim, self._limits, self.stopping) as keeper:
-            opened = {job.id: job for job in self._open(claim, keeper)}
-            shots = [shot for job in opened.values() for shot in self._shots(job, keeper)]
+            opened = {one.job.id: one for one in self._open(claim)}
+            shots = [shot for one in opened.values() for shot in self._shots(one, keeper)]
             self._sample_jobs(shots, opened, keeper)
 
     # -- 1. what the jobs show -------------------------------------------------------------------------
-    def _open(self, claim: Claim, keeper: LeaseKeeper) -> list[OpenJob]:
+    def _open(self, claim: Claim) -> list[OpenJob]:
         ids = {job.revision_id for job in claim.jobs}
         with self._runtime.db.read() as session:
             query = select(PartRevision).where(PartRevision.id.in_(ids))
@@ -142,12 +141,13 @@ class Engine:
     def _shots(self, opened: OpenJob, keeper: LeaseKeeper) -> list[Shot]:
         """The job's images; none where its geometry or its starting image cannot be used."""
         request = opened.job.request
+        shots: list[Shot] = []
         with self._ending([opened.job.id], keeper):
             keeper.step(0, request.sampling.num_inference_steps, frozenset({opened.job.id}))
             maps = self._maps.maps(request, opened.file_name) if needs_maps(request) else None
             start = self._starting_image(opened.job, maps)
-            return [Shot(opened.job, index, maps, start) for index in range(request.sampling.count)]
-        return []
+            shots = [Shot(opened.job, index, maps, start) for index in range(request.sampling.count)]
+        return shots
 
     def _starting_image(self, job: ClaimedJob, maps: Maps | None) -> NDArray[np.uint8] | None:
         import numpy as np
@@ -274,7 +274,7 @@ class Engine:
         delay_s = self._runtime.settings.retry_delay_s
         if isinstance(error, MfgvizError):
             return Failure.of(error, delay_s)
-        log.error("unexpected error\n%s", "".join(traceback.format_exception(error)))
+        log.error("unexpected error", exc_info=error)
         told = f"{type(error).__name__}: {error}"
         return Failure("unexpected", told, retryable=True, delay_s=delay_s)
 

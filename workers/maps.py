@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfgviz.catalog import GeometryFacts
+from mfgviz.errors import StorageUnavailableError
 from mfgviz.requests import RenderRequest, View
 from mfgviz.settings import Settings
 from mfgviz.storage import BlobStore
@@ -19,8 +20,12 @@ from workers.geometry import (
     TessellationLimits,
     cached_maps,
     cached_mesh,
+    control_maps,
     describe,
+    detect_format,
+    make_camera,
     shape_digest,
+    tessellate,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +60,13 @@ class MapsSource:
             if key in self._recent:
                 self._recent.move_to_end(key)
                 return self._recent[key]
-        mesh = self.mesh(request.geometry_digest, file_name)
-        made = cached_maps(self._cache, request.geometry_digest, mesh, request.view, key[2:])
+        made = cached_maps(
+            self._cache,
+            request.geometry_digest,
+            lambda: self.mesh(request.geometry_digest, file_name),
+            request.view,
+            key[2:],
+        )
         with self._lock:
             self._recent[key] = made
             while len(self._recent) > KEPT_IN_MEMORY:
@@ -89,3 +99,36 @@ def fetched(blobs: BlobStore, digest: str, file_name: str) -> Iterator[Path]:
 
 def read_geometry(path: Path, settings: Settings) -> tuple[GeometryFacts, list[str]]:
     """What a CAD file holds, and what people should know of it. Raises GeometryError."""
+    file_format = detect_format(path, settings.geometry_max_bytes)
+    mesh = tessellate(path, limits_of(settings))
+    return GeometryFacts(file_format, shape_digest(mesh), describe(mesh)), list(mesh.warnings)
+
+
+def read_geometry_blob(blobs: BlobStore, digest: str, file_name: str, settings: Settings) -> GeometryFacts:
+    """The same for a file of the blob store."""
+    with fetched(blobs, digest, file_name) as path:
+        return read_geometry(path, settings)[0]
+
+
+def draw_maps(
+    path: Path, view: View, size: tuple[int, int], out_dir: Path, settings: Settings
+) -> dict[str, Path]:
+    """Write each control map of a CAD file as a PNG, and one sheet of all; the files by name.
+
+    Raises:
+        GeometryError: the file cannot be used.
+        StorageUnavailableError: the folder cannot be written.
+    """
+    mesh = tessellate(path, limits_of(settings))
+    maps = control_maps(mesh, make_camera(view, mesh.vertices, *size), *size)
+    written = {}
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for name, _ in maps.items():
+            written[name] = out_dir / f"{name}.png"
+            written[name].write_bytes(maps.to_png(name))
+        written["sheet"] = out_dir / "sheet.png"
+        maps.sheet().save(written["sheet"])
+    except OSError as error:
+        raise StorageUnavailableError(f"{out_dir} cannot be written: {error.strerror}.") from error
+    return written

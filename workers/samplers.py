@@ -99,7 +99,9 @@ class PlmsScheduler(PNDMScheduler):
         self.counter += 1
         if len(self.ets) == 1:
             return self._noised(x0, epsilon, following)
-        mean = sum(weight * past for weight, past in zip(weights, reversed(self.ets), strict=True))
+        mean = torch.zeros_like(epsilon)
+        for weight, past in zip(weights, reversed(self.ets), strict=True):
+            mean += weight * past
         return self._get_prev_sample(sample, now, following, mean)
 
     def _split(

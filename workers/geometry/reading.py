@@ -1,0 +1,229 @@
+"""CAD and mesh files to `Mesh`, in this very process. `tessellate` runs it in one of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfgviz.errors import NoSolidsError, UnreadableGeometryError
+from workers.geometry.conversion import brep_to_step, freecad_to_step
+from workers.geometry.mesh import Body, Mesh, Surface, triangle_normals
+
+DEFLECTION_SHARE = 1e-3
+ANGLE_RAD = 0.35
+COARSE_DEFLECTION_MM = 1e3
+COARSE_ANGLE_RAD = 1.0
+# Mesh files: neighbouring triangles that turn by less than this belong to one smooth patch.
+SMOOTH_DEG = 28.0
+METRES = 1000.0
+MM_OF_UNIT = {
+    "micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "inch": 25.4, "foot": 304.8,
+}  # fmt: skip
+
+
+def read_mesh(path: Path, file_format: str) -> Mesh:
+    """The mesh of a file of that format.
+
+    Raises:
+        UnreadableGeometryError: the file is damaged.
+        NoSolidsError: it holds nothing that could be shown.
+    """
+    if file_format in ("step", "iges", "brep", "fcstd"):
+        return _read_brep(path, file_format)
+    return _read_triangles(path, file_format)
+
+
+# -- exact geometry ---------------------------------------------------------------------------------------
+def _read_brep(path: Path, file_format: str) -> Mesh:
+    content = path.read_bytes()
+    if file_format == "step" and b"END-ISO-10303-21" not in content[-4096:]:
+        raise UnreadableGeometryError(f"{path.name} is cut off: its end is missing.")
+    if file_format in ("brep", "fcstd"):
+        content, file_format = _as_step(path, file_format), "step"
+    coarse = _scene(_glb(content, file_format, COARSE_DEFLECTION_MM, COARSE_ANGLE_RAD, path.name))
+    # The extents come in metres, the deflection is wanted in mm.
+    diagonal_mm = float(np.linalg.norm(coarse.extents)) * METRES if len(coarse.geometry) else 0.0
+    if not diagonal_mm > 0:
+        raise NoSolidsError(f"{path.name} holds no solid or surface.")
+    fine = _glb(content, file_format, diagonal_mm * DEFLECTION_SHARE, ANGLE_RAD, path.name)
+    return _from_scene(_scene(fine), path.name)
+
+
+def _glb(content: bytes, file_format: str, deflection_mm: float, angle_rad: float, name: str) -> bytes:
+    import cascadio
+
+    kind = cascadio.FileType.STEP if file_format == "step" else cascadio.FileType.IGES
+    try:
+        made: bytes = cascadio.to_glb_bytes(
+            content, kind, deflection_mm, angle_rad, False, True, False, True, set(), True
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UnreadableGeometryError(f"{name} cannot be read: {error}.") from error
+    if not made:
+        raise NoSolidsError(f"{name} holds no solid or surface, or is damaged.")
+    return made
+
+
+def _as_step(path: Path, file_format: str) -> bytes:
+    """cascadio reads neither BREP nor FCStd; other programs bring them to STEP."""
+    with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder:
+        target = Path(folder) / "part.step"
+        (brep_to_step if file_format == "brep" else freecad_to_step)(path, target)
+        return target.read_bytes()
+
+
+def _scene(glb: bytes) -> Any:
+    import trimesh
+
+    return trimesh.load(io.BytesIO(glb), file_type="glb", process=False, merge_primitives=False)
+
+
+def _from_scene(scene: Any, name: str) -> Mesh:
+    pieces: dict[str, list[NDArray[Any]]] = {key: [] for key in ("v", "f", "n", "face", "body", "color")}
+    bodies: list[Body] = []
+    surfaces: list[Surface] = []
+    free: list[int] = []
+    vertex_count = face_count = 0
+    for node in scene.graph.nodes_geometry:
+        place, key = scene.graph[node]
+        part = scene.geometry[key]
+        if not len(part.faces):
+            continue
+        faces = np.asarray(part.faces)
+        normals = np.asarray(part.vertex_normals) @ place[:3, :3].T
+        if np.linalg.det(place[:3, :3]) < 0:
+            faces = faces[:, ::-1]
+        ids = np.asarray(part.face_attributes.get("brep_index", np.zeros(len(faces)))).reshape(-1).astype(int)
+        color = _color_of(part)
+        exact = {one.face_index: one for one in part.metadata.get("cascadio", {}).get("brep_primitives", ())}
+        surfaces += [_surface(one, place) for one in exact.values()]
+        free += sorted(face_count + int(k) for k in set(ids.tolist()) - set(exact))
+        pieces["v"].append((np.c_[part.vertices, np.ones(len(part.vertices))] @ place.T)[:, :3] * METRES)
+        pieces["n"].append(normals)
+        pieces["f"].append(faces + vertex_count)
+        pieces["face"].append(ids + face_count)
+        pieces["body"].append(np.full(len(faces), len(bodies)))
+        pieces["color"].append(np.tile(color or (200, 200, 200, 255), (len(faces), 1)))
+        bodies.append(Body(_plain_name(str(key)), color))
+        vertex_count += len(part.vertices)
+        face_count += int(ids.max()) + 1
+    if not bodies:
+        raise NoSolidsError(f"{name} holds no solid or surface.")
+    colored = any(body.color for body in bodies)
+    return Mesh(
+        vertices=np.concatenate(pieces["v"]),
+        faces=np.concatenate(pieces["f"]).astype(np.int32),
+        normals=_unit(np.concatenate(pieces["n"])),
+        face_ids=np.concatenate(pieces["face"]).astype(np.int32),
+        body_ids=np.concatenate(pieces["body"]).astype(np.int32),
+        bodies=tuple(bodies),
+        colors=np.concatenate(pieces["color"]).astype(np.uint8) if colored else None,
+        surfaces=tuple(surfaces),
+        free_face_ids=tuple(free),
+    )
+
+
+def _surface(one: Any, place: NDArray[np.float64]) -> Surface:
+    """cascadio's record of an exact face, in part coordinates and mm."""
+    kind = type(one).__name__.lower()
+    local = np.asarray(getattr(one, "origin", None) or getattr(one, "center", None) or one.apex)
+    point = (place[:3, :3] @ local + place[:3, 3]) * METRES
+    axis = place[:3, :3] @ np.asarray(
+        getattr(one, "normal", None) or getattr(one, "axis", None) or (0.0, 0.0, 1.0)
+    )
+    sizes = [
+        getattr(one, name) * METRES
+        for name in ("radius", "major_radius", "minor_radius")
+        if hasattr(one, name)
+    ]
+    sizes += [one.semi_angle] if hasattr(one, "semi_angle") else []
+    ends = [point + axis * reach * METRES for reach in getattr(one, "extent_height", ())]
+    return Surface(kind, _triple(point), _triple(axis), tuple(map(float, sizes)), tuple(map(_triple, ends)))
+
+
+def _triple(vector: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in vector)
+    return (x, y, z)
+
+
+def _color_of(part: Any) -> tuple[int, int, int, int] | None:
+    material = getattr(part.visual, "material", None)
+    base = getattr(material, "baseColorFactor", None)
+    if base is None:
+        return None
+    r, g, b, a = (int(value) for value in base)
+    return (r, g, b, a)
+
+
+def _plain_name(name: str) -> str:
+    """The product's name; the translator's own placeholder is none."""
+    return "" if name.startswith("Open CASCADE STEP translator") else name
+
+
+# -- triangles ----------------------------------------------------------------------------------------------
+def _read_triangles(path: Path, file_format: str) -> Mesh:
+    import trimesh
+
+    try:
+        loaded = trimesh.load(path, file_type=file_format, process=False)
+        unit = getattr(loaded, "units", None)
+        whole = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
+    except (ValueError, KeyError, IndexError, TypeError, OSError, json.JSONDecodeError) as error:
+        raise UnreadableGeometryError(f"{path.name} cannot be read as {file_format}: {error}.") from error
+    if not isinstance(whole, trimesh.Trimesh) or not len(whole.faces):
+        raise NoSolidsError(f"{path.name} holds no triangles.")
+    vertices, faces = np.asarray(whole.vertices, float), np.asarray(whole.faces)
+    if not np.isfinite(vertices).all():
+        raise UnreadableGeometryError(f"{path.name} holds coordinates that are not numbers.")
+    if file_format == "glb":
+        # glTF is Y up and in metres (Khronos glTF 2.0, 3.4); ours is Z up and in mm.
+        vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1) * METRES
+    elif file_format == "3mf" and unit:
+        vertices = vertices * MM_OF_UNIT.get(str(unit).lower(), 1.0)
+    return _smooth_patches(vertices, faces, path.name)
+
+
+def _smooth_patches(vertices: NDArray[np.float64], faces: NDArray[Any], name: str) -> Mesh:
+    """A mesh whose faces are patches of triangles that turn little, each with vertices of its own."""
+    import trimesh
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    solid = trimesh.Trimesh(vertices, faces, process=False)
+    solid.merge_vertices()
+    solid.update_faces(solid.nondegenerate_faces())
+    if not len(solid.faces):
+        raise NoSolidsError(f"{name} holds only triangles without area.")
+    pairs = solid.face_adjacency[solid.face_adjacency_angles < np.radians(SMOOTH_DEG)]
+    count = len(solid.faces)
+    links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    _, patch = connected_components(links, directed=False)
+    corners, index = np.unique(
+        np.stack([solid.faces.ravel(), np.repeat(patch, 3)], axis=1), axis=0, return_inverse=True
+    )
+    split = index.reshape(-1, 3)
+    points = np.asarray(solid.vertices)[corners[:, 0]]
+    flat = triangle_normals(points, split.astype(np.int32))
+    normals = np.zeros_like(points)
+    for corner in range(3):
+        np.add.at(normals, split[:, corner], flat)
+    warnings = [] if solid.is_watertight else ["The surface has gaps or edges with more than two triangles."]
+    return Mesh(
+        vertices=points,
+        faces=split.astype(np.int32),
+        normals=_unit(normals),
+        face_ids=patch.astype(np.int32),
+        body_ids=np.zeros(count, np.int32),
+        bodies=(Body(""),),
+        warnings=tuple(warnings),
+    )
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)).astype(np.float32)
