@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 # Direction from the part to the eye, and the picture's upward direction.
 STANDARD: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "iso": ((1, -1, 1), (0, 0, 1)),
+    "iso": ((1, -1, 0.81649658), (0, 0, 1)),
     "front": ((0, -1, 0), (0, 0, 1)),
     "back": ((0, 1, 0), (0, 0, 1)),
     "left": ((-1, 0, 0), (0, 0, 1)),
@@ -54,7 +54,7 @@ def camera_from_json(values: dict[str, Any]) -> PictureCamera:
     return PictureCamera(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-def draw_camera(rng: np.random.Generator, vertices: NDArray[np.float32]) -> PictureCamera:
+def draw_camera(rng: np.random.Generator, vertices: NDArray[np.float64]) -> PictureCamera:
     """A camera that frames the vertices (V, 3) with a margin."""
     view = str(rng.choice(list(SHARES), p=np.array(list(SHARES.values())) / sum(SHARES.values())))
     if view == "free":
@@ -70,7 +70,7 @@ def draw_camera(rng: np.random.Generator, vertices: NDArray[np.float32]) -> Pict
 
 
 def frame(
-    view: str, axes: tuple[Array, Array], vertices: NDArray[np.float32], angle: float | None, fill: float
+    view: str, axes: tuple[Array, Array], vertices: NDArray[np.float64], angle: float | None, fill: float
 ) -> PictureCamera:
     """A camera that looks along -axes[0], axes[1] upwards, so that the part fills `fill` of the picture.
 
@@ -80,7 +80,7 @@ def frame(
     right = np.cross(axes[1], back)
     right /= np.linalg.norm(right)
     up = np.cross(back, right)
-    points = vertices.astype(np.float64)
+    points = vertices
     x, y = points @ right, points @ up
     low, high = points.min(0), points.max(0)
     depth = (low + high) @ back / 2

@@ -26,7 +26,7 @@ class TrainingConfig:
     cameras_per_part: int = 2
     looks_per_camera: int = 1
     image_px: int = 512
-    samples_per_pixel: int = 8
+    samples_per_pixel: int = 6
     # latents
     latent_channels: int = 16
     patch_px: int = 8

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.geometry.mesh import Mesh
+
 Array = NDArray[np.float32]
 
 UV_REPEAT = 1.6  # how often a texture repeats in one scene unit
@@ -22,14 +24,15 @@ class SceneMesh:
     vertices: Array
     normals: Array
     uv: Array
-    centre: Array
+    centre: NDArray[np.float64]
     scale: float
 
 
-def scene_mesh(vertices: Array, normals: Array, faces: NDArray[np.int64]) -> SceneMesh:
+def scene_mesh(mesh: Mesh) -> SceneMesh:
     """The mesh in scene units. Texture coordinates look down the axis that each triangle faces most."""
+    vertices, normals, faces = mesh.vertices, mesh.normals, mesh.faces
     low, high = vertices.min(0), vertices.max(0)
-    centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]], np.float32)
+    centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
     scale = float(2.0 / np.linalg.norm(high - low))
     corners = ((vertices - centre) * scale)[faces]
     facing = np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])).argmax(1)

@@ -17,6 +17,7 @@ from PIL import Image
 from workers.studio.training.cameras import draw_camera
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.looks import draw_floor, draw_light, draw_surface
+from workers.studio.training.meshes import scene_mesh
 from workers.studio.training.parts import read_parts
 from workers.studio.training.tessellation import training_mesh
 
@@ -41,7 +42,7 @@ def render_parts(config: TrainingConfig, process: int = 0, processes: int = 1, *
         floor_name, floor, rough = draw_floor(rng)
         look = Look(surface, environment, floor, rough, float(rng.uniform(0, np.pi)))
         quality = Quality(config.image_px, config.samples_per_pixel, int(rng.integers(1 << 30)))
-        picture = path_trace(mesh.scene, camera, look, quality)
+        picture = path_trace(scene_mesh(mesh), camera, look, quality)
         words = {"light": light, "floor": floor_name, **surface.names}
         _save(folder, name, picture, {**part, "words": words, "camera": camera.as_json(), "camera_number": camera_number})
         made += 1
