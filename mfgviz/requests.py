@@ -162,7 +162,7 @@ class Conditioning:
     def __post_init__(self) -> None:
         _finite("control_scale", self.control_scale, 0.0, 1.0)
         _finite("strength", self.strength, 0.01, 1.0)
-        if (self.mode is Mode.IMAGE) != (self.image is not None):
+        if (self.mode == Mode.IMAGE) != (self.image is not None):
             raise InvalidRequestError(
                 "A starting image belongs to image mode, and only there.",
                 remedy="Give an image with mode image; leave it out otherwise.",

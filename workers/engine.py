@@ -254,9 +254,7 @@ class Engine:
             except LeaseLostError:
                 log.info("job %d is not ours any more", job_id)
             except UnavailableError as unavailable:
-                log.error(
-                    "job %d: its end cannot be recorded (%s); a sweep will", job_id, unavailable.message
-                )
+                log.warning("job %d: its end is left to a sweep: %s", job_id, unavailable.message)
 
     def _end_one(self, job_id: int, error: Exception, claim: Claim) -> None:
         db = self._runtime.db

@@ -3,8 +3,8 @@
 For exact geometry it is made of the surfaces themselves: each plane, cylinder, cone, sphere and torus
 of the part by its own numbers, which no tessellation touches. Free-form surfaces have none;
 they count by their area and place in the mesh, in steps of two per cent. Places are told from a
-centre that follows from the surfaces alone, so that moving the part in its file changes nothing, and a set of surfaces is
-hashed, so that order and how a face is split do not matter.
+centre that follows from the surfaces alone, so that moving the part in its file changes nothing, and a
+set of surfaces is hashed, so that order and how a face is split do not matter.
 
 Kept: saving again, exporting again, meshing again, moving the origin, another unit of the same size.
 Changed: a hole moved by 0.1 mm, a mirrored part, a scaled part, a turned part (views depend on it).

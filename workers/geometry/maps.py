@@ -39,11 +39,12 @@ CLAY_LIGHTS = (((-0.5, 0.7, 0.6), 0.55), ((0.7, 0.2, 0.7), 0.25))
 class ControlMaps:
     """The maps of one view, float32, rows from the top.
 
-    depth (H, W): 1 at the part's nearest point, 0.1 at its farthest, 0 on the background. normal (H, W, 3):
-    in camera space (x right, y up, z to the camera), unit on the part, 0 on the background. edges (H, W) 0..1:
-    silhouette, occlusion and creases. mask (H, W) 0..1: how much of the pixel the part covers. clay (H, W)
-    0..1: neutral shading, the background white with the part's contact shadow. occlusion (H, W) 0..1: 1 is
-    open.
+    depth (H, W): 1 at the part's nearest point, 0.1 at its farthest, 0 on the background.
+    normal (H, W, 3): in camera space (x right, y up, z to the camera), unit on the part, 0 elsewhere.
+    edges (H, W) 0..1: silhouette, occlusion and creases.
+    mask (H, W) 0..1: how much of the pixel the part covers.
+    clay (H, W) 0..1: neutral shading, the background white with the part's contact shadow.
+    occlusion (H, W) 0..1: 1 is open.
     """
 
     depth: FloatMap
