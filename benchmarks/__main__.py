@@ -1,0 +1,61 @@
+"""`python -m benchmarks [NAME…] [--json FILE]`: run benchmarks and print one table of figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import geometry, queue, service
+from benchmarks.servers import Servers
+
+BENCHMARKS: dict[str, Callable[[Servers], dict[str, float]]] = {
+    "queue": queue.run,
+    "geometry": geometry.run,
+    "service": service.run,
+}
+# What each figure should be: a bound, and whether it is a least or a most.
+BARS: dict[str, tuple[str, float]] = {
+    "bulk_submit_jobs_per_s": (">=", 1000),
+    "claim_p95_ms": ("<=", 10),
+    "maps_1024_cold_s": ("<=", 4.0),
+    "maps_1024_cached_s": ("<=", 0.05),
+    "service_over_raw": (">=", 1.0),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named benchmarks, or all."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=[])
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    chosen = parser.parse_args(arguments)
+    figures: dict[str, dict[str, float]] = {}
+    console = Console()
+    with Servers() as servers:
+        for name in chosen.names or BENCHMARKS:
+            console.print(f"running {name} …", style="dim")
+            figures[name] = BENCHMARKS[name](servers)
+    console.print(_table(figures))
+    if chosen.json:
+        chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _table(figures: dict[str, dict[str, float]]) -> Table:
+    table = Table("benchmark", "figure", "value", "bar", "")
+    for name, rows in figures.items():
+        for figure, value in rows.items():
+            sign, bar = BARS.get(figure, ("", 0.0))
+            met = "" if not sign else "met" if (value >= bar if sign == ">=" else value <= bar) else "missed"
+            table.add_row(name, figure, f"{value:,.4g}", f"{sign} {bar:g}" if sign else "", met)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

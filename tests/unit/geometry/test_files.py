@@ -1,0 +1,195 @@
+"""Files of all formats, and files that cannot be used: each a named error, in time and in memory."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import trimesh
+
+from mfgviz.errors import (
+    EmptyGeometryError,
+    FormatMismatchError,
+    GeometryNotFoundError,
+    GeometryTooLargeError,
+    NoSolidsError,
+    TessellationMemoryError,
+    TessellationTimeoutError,
+    ToolMissingError,
+    UnknownFormatError,
+    UnreadableGeometryError,
+)
+from tests.unit.geometry.blocks import Block, WriteStep
+from workers.geometry import FolderCache, TessellationLimits, cached_mesh, describe, tessellate
+from workers.geometry.facts import color_name
+
+EXTENTS = (60.0, 40.0, 10.0)
+
+
+def extents(path: Path) -> list[float]:
+    return list(np.ptp(tessellate(path).bounds, axis=0))
+
+
+@pytest.fixture
+def triangles(write_step: WriteStep) -> trimesh.Trimesh:
+    mesh = tessellate(write_step(Block().shape()))
+    return trimesh.Trimesh(mesh.vertices, mesh.faces)
+
+
+@pytest.mark.parametrize("name", ["part.stl", "part.obj", "part.ply", "part.3mf"])
+def test_mesh_files_are_taken_as_mm(triangles: trimesh.Trimesh, tmp_path: Path, name: str) -> None:
+    triangles.export(tmp_path / name)
+    assert extents(tmp_path / name) == pytest.approx(EXTENTS, abs=1e-3)
+
+
+def test_text_stl_is_read(triangles: trimesh.Trimesh, tmp_path: Path) -> None:
+    triangles.export(tmp_path / "part.stl", file_type="stl_ascii")
+    assert extents(tmp_path / "part.stl") == pytest.approx(EXTENTS, abs=1e-3)
+
+
+def test_glb_is_metres_and_y_up(triangles: trimesh.Trimesh, tmp_path: Path) -> None:
+    upright = triangles.copy()
+    points = np.asarray(upright.vertices) / 1000
+    upright.vertices = np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)
+    upright.export(tmp_path / "part.glb")
+    assert extents(tmp_path / "part.glb") == pytest.approx(EXTENTS, abs=1e-3)
+
+
+def test_iges_and_brep_are_read(tmp_path: Path) -> None:
+    from OCP.BRepTools import BRepTools
+    from OCP.IGESControl import IGESControl_Writer
+
+    shape = Block().shape()
+    BRepTools.Write_s(shape, str(tmp_path / "part.brep"))
+    writer = IGESControl_Writer()
+    writer.AddShape(shape)
+    writer.Write(str(tmp_path / "part.iges"))
+    for name in ("part.brep", "part.iges"):
+        assert extents(tmp_path / name) == pytest.approx(EXTENTS, abs=1e-3), name
+
+
+def test_a_mesh_with_gaps_is_rendered_and_said(tmp_path: Path) -> None:
+    box = trimesh.creation.box((10, 20, 30))
+    box.update_faces(np.arange(len(box.faces)) > 1)
+    box.export(tmp_path / "open.stl")
+    assert "gaps" in tessellate(tmp_path / "open.stl").warnings[0]
+
+
+def test_a_flat_sheet_is_rendered(tmp_path: Path) -> None:
+    sheet = trimesh.Trimesh([[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0]], [[0, 1, 2], [0, 2, 3]])
+    sheet.export(tmp_path / "sheet.stl")
+    assert np.ptp(tessellate(tmp_path / "sheet.stl").bounds, axis=0)[2] == 0
+
+
+def step_text(write_step: WriteStep) -> str:
+    return write_step(Block().shape(), "good.step").read_text()
+
+
+def test_every_bad_file_is_named(write_step: WriteStep, tmp_path: Path) -> None:
+    good = step_text(write_step)
+    emptied = good[: good.index("DATA;") + 5] + "\nENDSEC;\nEND-ISO-10303-21;\n"
+    cases: dict[str, tuple[bytes | None, type[Exception]]] = {
+        "missing.step": (None, GeometryNotFoundError),
+        "empty.step": (b"", EmptyGeometryError),
+        "cut.step": (good[: len(good) // 2].encode(), UnreadableGeometryError),
+        "letter.step": (b"Dear Sir or Madam,\n" * 50, UnknownFormatError),
+        "photo.png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 200, UnknownFormatError),
+        "step.stl": (good.encode(), FormatMismatchError),
+        "part.prt": (good.encode(), UnknownFormatError),
+        "nothing.step": (emptied.encode(), NoSolidsError),
+        "broken.3mf": (b"PK\x03\x04 not a zip", UnreadableGeometryError),
+        "points.obj": (b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", NoSolidsError),
+        "nan.obj": (b"v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n", UnreadableGeometryError),
+        "line.obj": (b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", NoSolidsError),
+    }
+    for name, (content, error) in cases.items():
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(error) as caught:
+            tessellate(path)
+        assert name in str(caught.value), name
+
+
+def test_a_file_beyond_the_limit_and_a_zip_bomb_are_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "big.stl").write_bytes(b"\0" * 5000)
+    with pytest.raises(GeometryTooLargeError, match="5,000 bytes"):
+        tessellate(tmp_path / "big.stl", TessellationLimits(file_bytes=4999))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("3D/3dmodel.model", b"\0" * 50_000_000)
+    (tmp_path / "bomb.3mf").write_bytes(packed.getvalue())
+    with pytest.raises(GeometryTooLargeError, match="unpacks to 50,000,000"):
+        tessellate(tmp_path / "bomb.3mf", TessellationLimits(file_bytes=1_000_000))
+
+
+def test_a_mesher_that_hangs_is_stopped_with_all_its_children(tmp_path: Path) -> None:
+    # A million triangles take the reader seconds; it is given a fifth of one.
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, 500_000, (1_000_000, 3))
+    trimesh.Trimesh(rng.random((500_000, 3)), faces, process=False).export(tmp_path / "huge.ply")
+    started = time.monotonic()
+    with pytest.raises(TessellationTimeoutError, match=r"huge\.ply was not meshed within 0\.2 s"):
+        tessellate(tmp_path / "huge.ply", TessellationLimits(timeout_s=0.2))
+    assert time.monotonic() - started < 10
+    assert not [one for one in psutil.Process().children(recursive=True) if "geometry" in str(one.cmdline())]
+
+
+def test_a_mesher_that_needs_too_much_memory_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, 300_000, (900_000, 3))
+    trimesh.Trimesh(rng.random((300_000, 3)), faces, process=False).export(tmp_path / "huge.ply")
+    with pytest.raises(TessellationMemoryError, match="600 MiB"):
+        tessellate(tmp_path / "huge.ply", TessellationLimits(memory_bytes=600 * 2**20))
+
+
+@pytest.mark.skipif(shutil.which("freecadcmd") is not None, reason="FreeCAD is installed here")
+def test_without_freecad_an_fcstd_file_says_what_to_install(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "part.FCStd", "w") as archive:
+        archive.writestr("Document.xml", "<Document/>")
+    with pytest.raises(ToolMissingError) as caught:
+        tessellate(tmp_path / "part.FCStd")
+    assert "freecad" in caught.value.remedy
+
+
+def test_what_a_file_tells(write_step: WriteStep) -> None:
+    facts = describe(tessellate(write_step(Block().shape())))
+    assert (facts["extent_x_mm"], facts["extent_y_mm"], facts["extent_z_mm"]) == pytest.approx(EXTENTS, abs=0.01)
+    assert facts["volume_mm3"] == pytest.approx(60 * 40 * 10 - np.pi * 360 - 15 * 16 * 4, rel=2e-3)
+    assert facts["colours"] == []
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [((200, 20, 20), "red"), ((20, 20, 200), "blue"), ((240, 240, 240), "white"), ((8, 8, 8), "black"),
+     ((120, 120, 122), "grey"), ((230, 200, 20), "yellow"), ((230, 120, 10), "orange"), ((20, 150, 60), "green")],
+)  # fmt: skip
+def test_colours_have_plain_names(rgb: tuple[int, int, int], name: str) -> None:
+    assert color_name(*rgb) == name
+
+
+def test_a_mesh_is_made_once_and_again_when_the_cache_is_damaged(write_step: WriteStep, tmp_path: Path) -> None:
+    path = write_step(Block().shape())
+    cache = FolderCache(tmp_path / "cache", 10**8)
+    made = cached_mesh(cache, "d" * 64, path, TessellationLimits())
+    path.unlink()
+    assert np.array_equal(cached_mesh(cache, "d" * 64, path, TessellationLimits()).vertices, made.vertices)
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(b"damaged")
+    with pytest.raises(GeometryNotFoundError):
+        cached_mesh(cache, "d" * 64, path, TessellationLimits())
+
+
+def test_the_cache_stays_within_its_size(tmp_path: Path) -> None:
+    cache = FolderCache(tmp_path, 2500)
+    for number in range(5):
+        cache.put(f"k{number}", b"x" * 1000)
+        cache.get("k0")
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2500
+    assert cache.get("k4") is not None
