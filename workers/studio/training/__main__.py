@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from workers.studio.training.config import TrainingConfig, load_config
@@ -38,6 +40,91 @@ def render(config: TrainingConfig, process: int, processes: int, minutes: float)
     from workers.studio.training.render import render_parts
 
     click.echo(f"{render_parts(config, process, processes, minutes=minutes)} pictures")
+
+
+@main.command()
+@click.option("--process", default=0, help="The number of this process, from 0.")
+@click.option("--processes", default=1, help="How many processes share the work.")
+@click.pass_obj
+def maps(config: TrainingConfig, process: int, processes: int) -> None:
+    """Make the control maps of what is rendered."""
+    from workers.studio.training.maps import make_maps
+
+    click.echo(f"{make_maps(config, process, processes)} control maps")
+
+
+@main.command()
+@click.pass_obj
+def text(config: TrainingConfig) -> None:
+    """Make the tokenizer and the text encoder."""
+    from workers.studio.training.text import train_text
+
+    train_text(config)
+
+
+@main.command()
+@click.pass_obj
+def pack(config: TrainingConfig) -> None:
+    """Encode the pictures as latents."""
+    from workers.studio.training.pack import make_pack
+
+    made = make_pack(config)
+    click.echo(f"{len(made.entries)} pictures of {len(made.control)} cameras, deviation {made.latents.float().std():.3f}")
+
+
+@main.command()
+@click.option("--processes", default=1, help="How many processes of one thread each.")
+@click.pass_obj
+def denoiser(config: TrainingConfig, processes: int) -> None:
+    """Train the denoiser, its hint encoder and the text encoder."""
+    from workers.studio.training.denoiser import train_denoiser_together
+
+    train_denoiser_together(config, processes)
+
+
+@main.command()
+@click.option("--minutes", default=1e9, help="Stop after so many minutes.")
+@click.pass_obj
+def predict(config: TrainingConfig, minutes: float) -> None:
+    """Let the denoiser predict latents for the decoder to learn from."""
+    from workers.studio.training.decoder import make_predictions
+
+    click.echo(f"{make_predictions(config, minutes=minutes)} predictions")
+
+
+@main.command()
+@click.pass_obj
+def decoder(config: TrainingConfig) -> None:
+    """Train the geometry-guided decoder."""
+    from workers.studio.training.decoder import train_decoder
+
+    train_decoder(config)
+
+
+@main.command()
+@click.option("--to", type=click.Path(path_type=Path), help="The folder; default workers/studio/weights.")
+@click.pass_obj
+def export(config: TrainingConfig, to: Path | None) -> None:
+    """Write the weights as a diffusers folder."""
+    from workers.studio.training import export as stage
+
+    click.echo(f"{stage.export(config, to or stage.WEIGHTS) / 1e6:.1f} MB")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", default="sheet.png", type=click.Path(path_type=Path), help="The PNG to write.")
+@click.option("--view", default="iso", help="A standard view.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="A diffusers folder.")
+@click.pass_obj
+def sheet(config: TrainingConfig, files: tuple[Path, ...], to: Path, view: str, weights: Path | None) -> None:
+    """Render STEP FILES with a set of prompts side by side."""
+    from workers.studio.pipeline import StudioPipeline
+    from workers.studio.training.export import trained_pipeline
+    from workers.studio.training.sheet import contact_sheet, view_control
+
+    pipeline = StudioPipeline.from_pretrained(weights) if weights else trained_pipeline(config)
+    contact_sheet(pipeline, [view_control(path, view) for path in files]).save(to)
 
 
 if __name__ == "__main__":

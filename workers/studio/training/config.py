@@ -22,9 +22,10 @@ class TrainingConfig:
     name: str = "first-cut"
     seed: int = 1
     # data
-    parts: int = 780
-    cameras_per_part: int = 2
+    parts: int = 520
+    cameras_per_part: int = 1
     looks_per_camera: int = 1
+    small_looks_per_camera: int = 3
     image_px: int = 512
     samples_per_pixel: int = 6
     # latents
@@ -36,7 +37,7 @@ class TrainingConfig:
     text_tokens: int = 48
     text_width: int = 192
     text_layers: int = 4
-    text_steps: int = 1500
+    text_steps: int = 500
     # denoiser
     unet_channels: tuple[int, ...] = (64, 128, 256)
     batch: int = 16

@@ -9,6 +9,7 @@ import numpy as np
 
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.families import FAMILIES
+from workers.studio.training.nouns import HELD_OUT
 from workers.studio.training.solids import turn, write_step
 
 INDEX = "parts.jsonl"
@@ -25,7 +26,7 @@ def make_parts(config: TrainingConfig, *, progress: bool = True) -> list[dict[st
         path = folder / f"{number:05d}-{family}.step"
         if not path.exists() and not _write(config, number, family, path):
             continue
-        entries.append({"part": number, "family": family, "file": path.name, "held_out": FAMILIES[family].held_out})
+        entries.append({"part": number, "family": family, "file": path.name, "held_out": family in HELD_OUT})
         if progress and number % 50 == 49:
             print(f"parts {number + 1}/{config.parts}", flush=True)
     (config.folder / INDEX).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
@@ -41,7 +42,7 @@ def _write(config: TrainingConfig, number: int, family: str, path: Path) -> bool
     """False where the kernel fails on these numbers: the part is left out, others go on."""
     rng = np.random.default_rng([config.seed, number])
     try:
-        shape = FAMILIES[family].make(rng)
+        shape = FAMILIES[family](rng)
         if rng.random() < 0.2:
             shape = turn(shape, 90.0 if rng.random() < 0.6 else 180.0, "x")
         write_step(shape, path)

@@ -15,7 +15,10 @@ def training_mesh(config: TrainingConfig, part: dict[str, Any]) -> Mesh:
     folder.mkdir(exist_ok=True)
     kept = folder / f"{part['part']:05d}.npz"
     if kept.exists():
-        return Mesh.from_bytes(kept.read_bytes())
+        try:
+            return Mesh.from_bytes(kept.read_bytes())
+        except (ValueError, KeyError):
+            kept.unlink()  # of an older version of the geometry code
     mesh = read_mesh(config.folder / "parts" / str(part["file"]), "step")
     kept.write_bytes(mesh.to_bytes())
     return mesh

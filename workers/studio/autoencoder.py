@@ -1,0 +1,160 @@
+"""Pixels to latents and back: a fixed linear encoder, and a decoder that is guided by the geometry.
+
+The encoder is a principal component analysis of 8 × 8 patches of the half-size picture: 16 numbers for
+each 16 × 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
+it predicts the part and its surroundings as two layers and composites them by the true mask, so that a
+silhouette, or a hole, is as sharp as the geometry.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import nn
+
+from workers.studio.control import FEATURES, MASK, features, fill_in, solid_cells
+
+PATCH_PX = 8
+PATCH_VALUES = 3 * PATCH_PX * PATCH_PX
+
+
+class PatchTransform(nn.Module):
+    """The linear map between patches and latents: z = scale · basisᵀ (patch - mean). Never trained by gradient."""
+
+    mean: torch.Tensor
+    basis: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(PATCH_VALUES))
+        self.register_buffer("basis", torch.eye(PATCH_VALUES)[:, :channels].clone())
+        self.register_buffer("scale", torch.ones(channels))
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels (B, 3, H, W) in -1..1 to latents (B, C, H/8, W/8)."""
+        patches = F.pixel_unshuffle(pixels, PATCH_PX) - self.mean.view(1, -1, 1, 1)
+        return F.conv2d(patches, (self.basis * self.scale).T[:, :, None, None])
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, h, w) to pixels (B, 3, 8h, 8w): the least-squares inverse of `encode`."""
+        patches = F.conv2d(latents, (self.basis / self.scale)[:, :, None, None], self.mean)
+        return F.pixel_shuffle(patches, PATCH_PX)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside an identity; the second starts small."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight.mul_(0.3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Same shape out."""
+        return x + self.second(F.relu(self.first(F.relu(x))))
+
+
+class GuideEncoder(nn.Module):
+    """Features of the control maps at 1/1, 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
+
+    def __init__(self, full: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.full = nn.Conv2d(FEATURES, full, 3, padding=1)
+        sizes = (full, *widths)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.mix = nn.ModuleList(Residual(width) for width in widths)
+
+    def forward(self, guide: torch.Tensor) -> list[torch.Tensor]:
+        """From features (B, 12, H, W), finest first."""
+        levels = [self.full(guide)]
+        for down, mix in zip(self.down, self.mix, strict=True):
+            levels.append(mix(down(F.relu(levels[-1]))))
+        return levels
+
+
+class StudioAutoencoder(ModelMixin, ConfigMixin):
+    """See the module. Latents are (B, latent_channels, H/16, W/16); pixels are in -1..1."""
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 16,
+        widths: tuple[int, ...] = (16, 32, 64, 96),
+        core_width: int = 128,
+        full_width: int = 8,
+    ) -> None:
+        super().__init__()
+        self.patches = PatchTransform(latent_channels)
+        self.guide = GuideEncoder(full_width, tuple(widths))
+        w2, w4, w8, w16 = widths
+        core, full = core_width, full_width
+        self.latents_in = nn.Conv2d(3 * latent_channels + 2, core, 3, padding=1)
+        self.merge = nn.Conv2d(core + w16, core, 3, padding=1)
+        self.core = nn.Sequential(*(Residual(core) for _ in range(3)))
+        # Corrections to the linear decoding of either layer; zero at first, so training begins from it.
+        self.patch_fix = nn.Conv2d(core, 2 * PATCH_VALUES, 1)
+        nn.init.zeros_(self.patch_fix.weight)
+        nn.init.zeros_(self.patch_fix.bias)  # type: ignore[arg-type]
+        steps = ((core, w8), (w8, w4), (w4, w2))
+        self.up = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in steps)
+        self.join = nn.ModuleList(nn.Conv2d(2 * b, b, 3, padding=1) for _, b in steps)
+        self.refine = nn.ModuleList(Residual(b) for _, b in steps)
+        self.half_out = nn.Conv2d(w2 + 6, 6, 3, padding=1)
+        self.to_full = nn.Conv2d(w2, 4 * full, 1)
+        self.full_mix = nn.Conv2d(2 * full + 6, 2 * full, 3, padding=1)
+        self.full_out = nn.Conv2d(2 * full, 6, 3, padding=1)
+        with torch.no_grad():
+            for last in (self.half_out, self.full_out):
+                last.weight.mul_(0.1)
+                assert last.bias is not None
+                last.bias.zero_()
+
+    @property
+    def latent_scale(self) -> int:
+        """How many pixels one latent is wide."""
+        return 2 * PATCH_PX
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Latents of pictures (B, 3, H, W) in -1..1, H and W multiples of 16."""
+        return self.patches.encode(F.avg_pool2d(pixels, 2))
+
+    def decode_rough(self, latents: torch.Tensor) -> torch.Tensor:
+        """A half-size picture (B, 3, H/2, W/2) from the latents alone: cheap, blocky."""
+        return self.patches.decode(latents)
+
+    def decode(self, latents: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        """Pictures (B, 3, H, W) from latents and a control tensor (B, 8, H, W) times its strength."""
+        guide = features(control)
+        mask = control[:, MASK : MASK + 1]
+        levels = self.guide(guide)
+        on_part, on_rest = solid_cells(mask, self.latent_scale)
+        part, rest = fill_in(latents, on_part), fill_in(latents, on_rest)
+        h = self.latents_in(torch.cat([latents, part, rest, on_part, on_rest], 1))
+        h = self.core(self.merge(torch.cat([F.relu(h), levels[4]], 1)))
+        fix_part, fix_rest = self.patch_fix(h).chunk(2, 1)
+        layers = torch.cat(
+            [
+                self.patches.decode(part) + F.pixel_shuffle(fix_part, PATCH_PX),
+                self.patches.decode(rest) + F.pixel_shuffle(fix_rest, PATCH_PX),
+            ],
+            1,
+        )
+        for up, join, refine, level in zip(self.up, self.join, self.refine, levels[3:0:-1], strict=True):
+            h = refine(join(torch.cat([F.relu(F.pixel_shuffle(up(h), 2)), F.relu(level)], 1)))
+        h = F.relu(h)
+        layers = layers + self.half_out(torch.cat([h, layers], 1))
+        layers = F.interpolate(layers, scale_factor=2.0, mode="bilinear", align_corners=False)
+        fine = torch.cat([F.relu(F.pixel_shuffle(self.to_full(h), 2)), F.relu(levels[0]), layers], 1)
+        layers = layers + self.full_out(F.relu(self.full_mix(fine)))
+        return mask * layers[:, :3] + (1 - mask) * layers[:, 3:]
+
+    def forward(self, latents: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        """The same as `decode`."""
+        return self.decode(latents, control)
+
+

@@ -1,0 +1,123 @@
+"""Captions: what people would write for a look. Synonyms, partial captions, British and American spelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from workers.studio.training.nouns import GENERIC_NOUNS, NOUNS
+
+Random = np.random.Generator
+Words = dict[str, str | None]
+
+FINISHES: dict[str | None, tuple[str, ...]] = {
+    "brushed": ("brushed {}", "brushed {}", "{} with a brushed finish", "satin brushed {}", "{}, brushed"),
+    "polished": ("polished {}", "polished {}", "mirror-polished {}", "shiny {}", "mirror finish {}"),
+    "machined": ("machined {}", "as-machined {}", "CNC machined {}", "milled {}", "turned {}"),
+    "blasted": ("bead-blasted {}", "sandblasted {}", "matte {}", "satin {}"),
+    "matte": ("matte {}", "{} with a matte finish", "flat {}"),
+    "glossy": ("glossy {}", "shiny {}", "{} with a glossy finish"),
+    "plain": ("{}",),
+    None: ("{}",),
+}
+MATERIALS: dict[str, tuple[str, ...]] = {
+    "aluminium": ("aluminium", "aluminium", "aluminum", "aluminium 6082", "aluminum 6061", "alloy"),
+    "steel": ("steel", "stainless steel", "steel", "inox", "carbon steel"),
+    "brass": ("brass",),
+    "copper": ("copper",),
+    "bronze": ("bronze", "bearing bronze"),
+    "titanium": ("titanium", "gunmetal titanium"),
+    "chrome": ("chrome", "chrome-plated steel", "chromed metal", "nickel-plated steel"),
+    "gold": ("gold", "gold-plated metal"),
+    "cast_iron": ("cast iron", "grey cast iron", "rough cast iron", "gray iron"),
+    "rust": ("rusted steel", "rusty iron", "corroded steel", "rusty metal", "rust"),
+    "galvanised": ("galvanised steel", "galvanized steel", "zinc-plated steel"),
+    "rubber": ("black rubber", "rubber"),
+}
+COLOURS: dict[str, tuple[str, ...]] = {
+    "red": ("red", "red", "bright red", "crimson", "scarlet", "signal red"),
+    "blue": ("blue", "blue", "royal blue", "cobalt blue"),
+    "green": ("green", "green", "emerald", "machine green"),
+    "yellow": ("yellow", "yellow", "safety yellow", "golden yellow"),
+    "orange": ("orange", "orange", "bright orange", "tangerine"),
+    "white": ("white", "white", "pure white", "off-white"),
+    "black": ("black", "black", "jet black", "deep black"),
+    "grey": ("grey", "gray", "mid grey", "ash grey"),
+    "purple": ("purple", "purple", "violet"),
+    "turquoise": ("turquoise", "teal", "cyan", "turquoise"),
+    "navy": ("navy", "dark blue", "navy blue"),
+    "pink": ("pink", "pink", "rose"),
+    "gold": ("gold", "golden"),
+}
+COATS: dict[str, tuple[str, ...]] = {
+    "anodised": ("{} anodised", "{} anodized", "{} anodised aluminium", "{} anodized aluminum", "anodised {}"),
+    "powder": ("{} powder coat", "{} powder coat", "{} powder-coated", "{} powder coated steel", "powder coat {}"),
+    "paint": ("glossy {} paint", "{} painted", "{} lacquer", "shiny {} paint", "painted {}", "{} enamel"),
+    "plastic": ("{} plastic", "{} plastic", "{} ABS plastic", "{} nylon", "{} polymer"),
+}
+LIGHTS: dict[str, tuple[str, ...]] = {
+    "studio": ("studio light", "studio light", "studio lighting", "softbox lighting", "product photo"),
+    "soft": ("soft light", "soft diffuse light", "overcast light", "even lighting"),
+    "sun": ("hard sunlight", "direct sun", "sunlight", "sunlight with hard shadows", "outdoor light"),
+    "dramatic": ("dramatic light", "dramatic lighting", "rim light", "moody dark lighting", "low-key light"),
+    "warm": ("warm light", "warm workshop light", "tungsten light", "golden light"),
+}
+FLOORS: dict[str, tuple[str, ...]] = {
+    "white": ("white background", "white background", "on white", "pure white background"),
+    "light_grey": ("light grey background", "grey background", "gray background", "light gray backdrop"),
+    "dark_grey": ("dark grey background", "charcoal background", "dark gray background"),
+    "black": ("black background", "on black", "pitch black background"),
+    "wood": ("on a wooden bench", "on a wooden table", "wood background", "on wood", "wooden background"),
+    "concrete": ("on a concrete floor", "on concrete", "concrete background"),
+    "blue": ("blue background", "on a blue surface", "blue backdrop"),
+}
+OPENINGS = ("photo of a ", "render of a ", "a ", "product render of a ")
+
+
+def choose(rng: Random, options: tuple[str, ...]) -> str:
+    """One of them."""
+    return options[int(rng.integers(len(options)))]
+
+
+def material_phrase(words: Words, rng: Random) -> str:
+    """The surface in words: "brushed aluminum", "crimson powder coat"."""
+    kind, finish, colour = str(words["kind"]), words["finish"], words["colour"]
+    if kind in COATS:
+        coat = choose(rng, COATS[kind]).format(choose(rng, COLOURS[str(colour)]))
+        return choose(rng, FINISHES[finish]).format(coat) if finish and rng.random() < 0.8 else coat
+    return choose(rng, FINISHES[finish]).format(choose(rng, MATERIALS[kind]))
+
+
+def caption(entry: dict[str, Any], rng: Random) -> str:
+    """A caption of a render's entry; now and then it leaves things out."""
+    words: Words = entry["words"]
+    material, share = material_phrase(words, rng), rng.random()
+    noun = choose(rng, NOUNS[str(entry["family"])] if rng.random() < 0.6 else GENERIC_NOUNS)
+    if share < 0.42:
+        subject = material
+    elif share < 0.75:
+        subject = f"{material} {noun}"
+    else:
+        subject = f"{noun}, {material}" if share < 0.9 else f"{noun} made of {material}"
+    if rng.random() < 0.1 and share >= 0.42:
+        subject = choose(rng, OPENINGS) + subject
+    extras = [choose(rng, LIGHTS[str(words["light"])])] if rng.random() < 0.85 else []
+    extras += [choose(rng, FLOORS[str(words["floor"])])] if rng.random() < 0.92 else []
+    if rng.random() < 0.2:
+        extras.reverse()
+    return ", ".join([subject, *extras])
+
+
+def random_words(rng: Random) -> dict[str, Any]:
+    """An entry that no picture shows: for training the text encoder on all that could be said."""
+    from workers.studio.training.looks import ANODISED, FLOORS, KINDS, LIGHTS, PAINTS, pick
+    from workers.studio.training.looks import FINISHES as METAL_FINISHES
+
+    kind = str(rng.choice(list(KINDS)))
+    colour = str(rng.choice(list(ANODISED if kind == "anodised" else PAINTS))) if kind in COATS else None
+    finish = str(rng.choice(METAL_FINISHES[kind])) if kind in METAL_FINISHES else None
+    if kind == "plastic":
+        finish = str(rng.choice(["matte", "glossy"]))
+    words = {"kind": kind, "finish": finish, "colour": colour, "light": pick(rng, LIGHTS), "floor": pick(rng, FLOORS)}
+    return {"family": str(rng.choice(list(NOUNS))), "words": words}

@@ -1,0 +1,216 @@
+"""Stage `decoder`: the geometry-guided decoder, trained on latents as bad as sampling makes them.
+
+A decoder that only ever saw true latents would copy their faults. It is given true, blurred and noised
+latents, and above all the denoiser's own predictions from noisy ones, and learns by regression to the
+picture: L1, squares, and gradients at three scales, with more weight at edges and inside holes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from workers.studio.autoencoder import StudioAutoencoder
+from workers.studio.control import EDGES, MASK
+from workers.studio.training.captions import caption
+from workers.studio.training.config import TrainingConfig
+from workers.studio.training.denoiser import load_denoiser
+from workers.studio.training.maps import from_bytes, maps_name
+from workers.studio.training.networks import Denoiser, new_scheduler, noised
+from workers.studio.training.pack import Pack, load_pack, read_control, read_pixels, training_rows
+from workers.studio.training.text import load_text, tokenize
+
+PREDICTED, TRUE, BLURRED = 0.68, 0.78, 0.88  # cumulative shares; the rest is noised
+SAVE_EVERY_S = 60.0
+
+
+def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
+    """An untrained decoder beside the fitted encoder."""
+    made = StudioAutoencoder(config.latent_channels, tuple(config.decoder_widths))
+    made.patches.load_state_dict(torch.load(config.folder / "patches.pt", weights_only=True))
+    return made
+
+
+def load_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
+    """The averaged weights of the decoder's last checkpoint."""
+    made = new_autoencoder(config)
+    state = torch.load(config.folder / "decoder.pt", weights_only=True)
+    made.load_state_dict(state["ema"])
+    return made.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def make_predictions(config: TrainingConfig, *, minutes: float = 1e9) -> int:
+    """Let the denoiser predict latents of training pictures from noisy ones; save rows and predictions."""
+    pack, model = load_pack(config), load_denoiser(config)
+    tokenizer, _ = load_text(config)
+    rng, rows = np.random.default_rng([config.seed, 5]), training_rows(pack, config.image_px)
+    alpha_bar = new_scheduler().alphas_cumprod.float()
+    found: list[torch.Tensor] = []
+    used: list[torch.Tensor] = []
+    started = time.monotonic()
+    while sum(map(len, used)) < config.predictions and time.monotonic() - started < minutes * 60:
+        some = rows[torch.from_numpy(rng.integers(len(rows), size=8))]
+        texts = [caption(pack.entries[int(row)], rng) for row in some]
+        ids = tokenize(tokenizer, texts + [""] * len(texts), config.text_tokens)
+        control = from_bytes(pack.control[pack.camera[some]])
+        hints = model.hints.from_small(control, torch.ones(len(some)))
+        doubled = (torch.cat([hints[0]] * 2), [torch.cat([one] * 2) for one in hints[1]])
+        first, count = int(rng.integers(350, 1000)), int(rng.choice([1, 3, 5]))
+        clean = pack.latents[some].float()
+        found.append(_descend(model, clean, (model.text(ids)[0], doubled), alpha_bar, (first, count)).half())
+        used.append(some)
+    torch.save({"rows": torch.cat(used), "latents": torch.cat(found)}, config.folder / "predictions.pt")
+    return sum(map(len, used))
+
+
+def _descend(
+    model: Denoiser,
+    clean: torch.Tensor,
+    given: tuple[torch.Tensor, tuple[torch.Tensor, list[torch.Tensor]]],
+    alpha_bar: torch.Tensor,
+    path: tuple[int, int],
+) -> torch.Tensor:
+    """Noise the latents to time step `path[0]`, come down in `path[1]` guided DDIM steps; the last x0."""
+    first, count = path
+    a = alpha_bar[first]
+    x = noised(clean, torch.randn_like(clean), a.expand(len(clean)))
+    predicted = x
+    for k in range(count):
+        step = first * (count - k) // count
+        steps = torch.full((2 * len(clean),), step)
+        wanted, unwanted = model.predict(torch.cat([x, x]), steps, given[0], given[1]).chunk(2)
+        guided = unwanted + 2.5 * (wanted - unwanted)
+        ratio = wanted.std((1, 2, 3), keepdim=True) / guided.std((1, 2, 3), keepdim=True)
+        predicted = guided * (0.5 * ratio + 0.5)
+        a, b = alpha_bar[step], alpha_bar[first * (count - k - 1) // count]
+        noise = (x - a.sqrt() * predicted) / (1 - a).sqrt()
+        x = b.sqrt() * predicted + (1 - b).sqrt() * noise
+    return predicted
+
+
+@dataclass(slots=True)
+class Crop:
+    """Latents (B, C, n, n), control (B, 8, 16 n, 16 n) times its strength, pixels (B, 3, 16 n, 16 n)."""
+
+    latents: torch.Tensor
+    control: torch.Tensor
+    pixels: torch.Tensor
+
+
+class CropSampler:
+    """Random crops of training pictures with degraded latents."""
+
+    def __init__(self, config: TrainingConfig, pack: Pack, seed: list[int]) -> None:
+        self.config, self.pack, self.rng = config, pack, np.random.default_rng(seed)
+        self.rows = training_rows(pack, config.image_px)
+        predictions = torch.load(config.folder / "predictions.pt", weights_only=True)
+        self.predicted_rows, self.predicted = predictions["rows"], predictions["latents"]
+        self._pixels: dict[int, torch.Tensor] = {}
+
+    def draw(self, count: int) -> Crop:
+        """A batch."""
+        crops = [self._one() for _ in range(count)]
+        parts = [torch.stack([crop[k] for crop in crops]) for k in range(3)]
+        return Crop(*(part.contiguous(memory_format=torch.channels_last) for part in parts))
+
+    def _one(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        row, latents = self._latents()
+        entry = self.pack.entries[row]
+        if row not in self._pixels:
+            self._pixels[row] = ((read_pixels(self.config, entry) + 1) * 127.5).round().to(torch.uint8)
+        control = read_control(self.config, maps_name(entry))
+        cells = min(self.config.decoder_crop_px // 16, latents.shape[-1])
+        y, x = self._place(control[MASK], latents.shape[-1] - cells, cells)
+        window = (slice(None), slice(16 * y, 16 * (y + cells)), slice(16 * x, 16 * (x + cells)))
+        share = self.rng.random()
+        strength = 1.0 if share < 0.86 else 0.0 if share < 0.93 else float(self.rng.random())
+        pixels = self._pixels[row][window].float() / 127.5 - 1
+        return latents[:, y : y + cells, x : x + cells], from_bytes(control[window][None])[0] * strength, pixels
+
+    def _latents(self) -> tuple[int, torch.Tensor]:
+        share, rng = self.rng.random(), self.rng
+        if share < PREDICTED:
+            k = int(rng.integers(len(self.predicted_rows)))
+            return int(self.predicted_rows[k]), self.predicted[k].float()
+        row = int(self.rows[rng.integers(len(self.rows))])
+        latents = self.pack.latents[row].float()
+        if share >= TRUE:
+            window = int(rng.choice([2, 4]))
+            small = F.avg_pool2d(latents[None], window, ceil_mode=True)
+            latents = F.interpolate(small, size=latents.shape[-2:], mode="bilinear")[0]
+        if share >= BLURRED:
+            latents = latents + torch.randn_like(latents) * float(rng.uniform(0.1, 0.5))
+        return row, latents
+
+    def _place(self, mask: torch.Tensor, room: int, cells: int) -> tuple[int, int]:
+        """Where the crop begins, in cells: mostly so that it holds some of the part."""
+        rng = self.rng
+        if rng.random() < 0.8:
+            on_part = torch.nonzero(mask[8::16, 8::16] > 127)
+            if len(on_part):
+                middle = on_part[int(rng.integers(len(on_part)))].numpy() - rng.integers(0, cells, 2)
+                return int(np.clip(middle[0], 0, room)), int(np.clip(middle[1], 0, room))
+        return int(rng.integers(0, room + 1)), int(rng.integers(0, room + 1))
+
+
+def decoder_loss(made: torch.Tensor, wanted: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+    """Weighted L1 + 2 · squares + 0.7 · gradients at three scales."""
+    mask, edges = control[:, MASK : MASK + 1], control[:, EDGES : EDGES + 1]
+    near = F.avg_pool2d(mask, 33, 1, 16, count_include_pad=False)
+    weight = 1 + 1.5 * F.max_pool2d(edges, 5, 1, 2) + 4 * (1 - mask) * near
+    loss = ((made - wanted).abs() * weight).mean() + 2 * F.mse_loss(made, wanted)
+    for scale in range(3):
+        if scale:
+            made, wanted = F.avg_pool2d(made, 2), F.avg_pool2d(wanted, 2)
+        for axis in (2, 3):
+            loss = loss + 0.7 * (made.diff(dim=axis) - wanted.diff(dim=axis)).abs().mean()
+    return loss
+
+
+def train_decoder(config: TrainingConfig) -> None:
+    """Train until the minutes are used up; goes on from its checkpoint."""
+    torch.manual_seed(config.seed)
+    model = new_autoencoder(config)
+    ema = copy.deepcopy(model)
+    path, steps, spent_s = config.folder / "decoder.pt", 0, 0.0
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=1e-4, betas=(0.9, 0.99))
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        model.load_state_dict(state["model"])
+        ema.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        steps, spent_s = state["steps"], state["spent_s"]
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sampler = CropSampler(config, load_pack(config), [config.seed, steps])
+    saved_s, losses = spent_s, []
+    while spent_s < config.minutes_decoder * 60:
+        started = time.monotonic()
+        done = spent_s / (config.minutes_decoder * 60)
+        for group in optimizer.param_groups:
+            group["lr"] = 1.5e-3 * min(1, (steps + 1) / 40) * (0.5 + 0.5 * math.cos(math.pi * done)) + 2e-5
+        crop = sampler.draw(config.decoder_batch)
+        loss = decoder_loss(model(crop.latents, crop.control), crop.pixels, crop.control)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        steps += 1
+        decay = min(0.995, (steps + 1) / (steps + 12))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
+        losses.append(float(loss.detach()))
+        spent_s += time.monotonic() - started
+        if steps % 50 == 0:
+            print(f"decoder step {steps} loss {np.mean(losses[-50:]):.4f} at {spent_s / 60:.1f} min", flush=True)
+        if spent_s - saved_s > SAVE_EVERY_S or spent_s >= config.minutes_decoder * 60:
+            saved_s = spent_s
+            state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save(state | {"steps": steps, "spent_s": spent_s}, path.with_suffix(".part"))
+            path.with_suffix(".part").rename(path)

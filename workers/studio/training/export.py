@@ -1,0 +1,40 @@
+"""Stage `export`: the trained networks as a diffusers folder of float16 safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from workers.studio.pipeline import StudioPipeline
+from workers.studio.training.config import TrainingConfig
+from workers.studio.training.decoder import load_autoencoder, new_autoencoder
+from workers.studio.training.denoiser import checkpoint_path, load_denoiser
+from workers.studio.training.networks import Denoiser, new_scheduler
+from workers.studio.training.text import load_text
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+def trained_pipeline(config: TrainingConfig) -> StudioPipeline:
+    """The pipeline of the last checkpoints; a network without one is untrained."""
+    tokenizer, text = load_text(config)
+    trained = load_denoiser(config) if checkpoint_path(config).exists() else Denoiser(config, text)
+    decoded = (config.folder / "decoder.pt").exists()
+    return StudioPipeline(
+        tokenizer=tokenizer,
+        text_encoder=trained.text.eval(),
+        unet=trained.unet.eval(),
+        hint_encoder=trained.hints.eval(),
+        autoencoder=(load_autoencoder(config) if decoded else new_autoencoder(config)).eval(),
+        scheduler=new_scheduler(),
+        native_size_px=config.image_px,
+    )
+
+
+def export(config: TrainingConfig, folder: Path = WEIGHTS) -> int:
+    """Write the folder; return its size in bytes. A README in it stays."""
+    pipeline = trained_pipeline(config)
+    pipeline.to(torch.float16)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
