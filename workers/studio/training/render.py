@@ -66,7 +66,7 @@ def picture_path(config: TrainingConfig, entry: dict[str, Any]) -> Path:
 
 
 def _owed(config: TrainingConfig, process: int, processes: int) -> Iterator[tuple[dict[str, Any], int, int]]:
-    parts = read_parts(config)
+    parts = read_parts(config)[: config.parts]
     # Cameras in the outer loop: whenever it stops, all families are there in equal numbers.
     for camera_number in range(config.cameras_per_part):
         for look_number in range(config.looks_per_camera + config.small_looks_per_camera):
