@@ -84,7 +84,7 @@ def check_word(what: str, word: str, longest: int) -> None:
     if not word.strip() or word != word.strip() or len(word) > longest or bad or word in (".", ".."):
         raise InvalidInputError(
             f"The {what} {word!r} cannot be used.",
-            remedy=f"1 to {longest} characters, without @, slashes, control characters or spaces at its ends.",
+            remedy=f"1 to {longest} characters, no @, slashes, control characters or spaces at its ends.",
         )
 
 

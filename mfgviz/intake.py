@@ -117,7 +117,7 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
         InvalidRequestError: a value that cannot be rendered, or not by this model.
     """
     revision = lookup.revision(ask.revision)
-    digest = _usable_geometry(revision)
+    digest = usable_geometry(revision)
     model = lookup.model(ask.model)
     capabilities = model.spec["capabilities"]
     sampling = _sampling(ask, capabilities)
@@ -185,11 +185,12 @@ def check_capabilities(
         side = int(most**0.5) // multiple * multiple
         raise OutOfBoundsSizeError(
             f"The model {model} cannot make {width}x{height} px.",
-            remedy=f"Sides are multiples of {multiple} px, at most {most:,} pixels in all, such as {side}x{side}.",
+            remedy=f"Sides are multiples of {multiple} px, {most:,} pixels at most, such as {side}x{side}.",
         )
 
 
-def _usable_geometry(revision: PartRevision) -> str:
+def usable_geometry(revision: PartRevision) -> str:
+    """The digest of the CAD file that the revision shows. Raises GeometryError where it has none to use."""
     geometry = revision.geometry
     if geometry is None:
         raise GeometryError(

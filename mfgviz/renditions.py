@@ -181,7 +181,7 @@ def verify(session: Session, blobs: BlobStore, path: Path) -> Verdict:
     original = provenance.open_image(blobs.get(known.blob_digest), "The blob")
     if image.format != "JPEG" or not _is_lossy_copy(image, original):
         raise AlteredImageError(
-            f"{path} carries the record of render {known.id} of {known.revision.reference}, but other pixels.",
+            f"{path} carries the record of render {known.id} ({known.revision.reference}), but other pixels.",
             remedy=f"`mfgviz renders export {known.id} FILE` writes the original.",
         )
     return Verdict(known.id, known.revision.reference, False, marked, record)

@@ -84,7 +84,7 @@ class View:
             self._check_custom()
         elif any(x is not None for x in (self.eye_mm, self.forward, self.up, self.height_mm)):
             raise InvalidRequestError(
-                f"The view {self.name!r} has its own camera; eye_mm, forward, up and height_mm are for custom.",
+                f"The view {self.name!r} has its own camera; another is for custom views.",
                 remedy="Leave them out, or set the view's name to custom.",
             )
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfgviz.catalog import GeometryFacts
 from mfgviz.errors import StorageUnavailableError
+from mfgviz.geometry_intake import fetched
 from mfgviz.requests import RenderRequest, View
 from mfgviz.settings import Settings
 from mfgviz.storage import BlobStore
@@ -86,15 +84,6 @@ def limits_of(settings: Settings) -> TessellationLimits:
         memory_bytes=settings.tessellation_memory_bytes,
         file_bytes=settings.geometry_max_bytes,
     )
-
-
-@contextmanager
-def fetched(blobs: BlobStore, digest: str, file_name: str) -> Iterator[Path]:
-    """A blob as a file of its own name, for as long as the block runs."""
-    with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder:
-        path = Path(folder) / f"part{Path(file_name).suffix.lower()}"
-        path.write_bytes(blobs.get(digest))
-        yield path
 
 
 def read_geometry(path: Path, settings: Settings) -> tuple[GeometryFacts, list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from mfgviz.errors import InvalidModelError
@@ -18,7 +19,8 @@ from workers.families.loading import load_pipeline, merge_loras
 from workers.families.protocol import Capabilities, Image, LoadedModel, ModelSpec, SampleBatch
 from workers.families.running import DiffusersModel, Embedding, place
 from workers.families.weights import fetch_source, lora_file, read_json, read_model_index
-from workers.studio import StudioPipeline
+from workers.studio.control import control_tensor
+from workers.studio.pipeline import StudioPipeline
 
 if TYPE_CHECKING:
     from workers.devices import Device
@@ -39,15 +41,16 @@ class StudioModel(DiffusersModel):
         """The one pipeline, with maps and starting images where the batch has them."""
         arguments: dict[str, Any] = {"width": batch.width, "height": batch.height}
         if batch.mode is not Mode.TEXT and batch.control is not None:
-            arguments |= {"control": list(batch.control), "control_scale": batch.control_scale}
+            control = control_tensor(list(batch.control)).to(self.device.torch_device, self.device.dtype)
+            arguments |= {"control_image": control, "controlnet_conditioning_scale": batch.control_scale}
         if batch.images is not None:
             arguments["image"] = encode_images(batch.images)
         return self.pipeline, arguments
 
     def preview(self, latents: torch.Tensor) -> Image | None:
-        """None: a picture without the maps would not look like what is coming."""
-        del latents
-        return None
+        """A rough picture of half the size, by the linear decoder."""
+        rough = self.pipeline.preview(latents[:1])[0]
+        return (rough * 255).round().astype(np.uint8)
 
     def tile_vae(self, *, enabled: bool) -> bool:
         """False: the decoder needs the whole picture's maps, and is small."""
@@ -63,11 +66,9 @@ class StudioFamily:
     def inspect(self, spec: ModelSpec) -> Capabilities:
         """See `Family.inspect`."""
         folder = _checked_folder(spec)
-        unet = read_json(folder / "unet" / "config.json")
         encoder = read_json(folder / "text_encoder" / "config.json")
         index = read_json(folder / "model_index.json")
         native = int(index.get("native_size_px", 512))
-        del unet
         return Capabilities(
             modes=frozenset({Mode.TEXT, Mode.CONTROL, Mode.IMAGE}),
             lora=True,
@@ -76,8 +77,8 @@ class StudioFamily:
             max_pixels=(native * MAX_SIDE_FACTOR) ** 2,
             max_prompt_tokens=int(encoder.get("max_position_embeddings", 77)) - 2,
             default_sampler="ddim",
-            default_steps=14,
-            default_guidance_scale=3.0,
+            default_steps=int(index.get("default_steps", 14)),
+            default_guidance_scale=float(index.get("default_guidance_scale", 3.0)),
             image_control=True,
         )
 

@@ -101,7 +101,8 @@ def _from_scene(scene: Any, name: str) -> Mesh:
             faces = faces[:, ::-1]
         ids = np.asarray(part.face_attributes.get("brep_index", np.zeros(len(faces)))).reshape(-1).astype(int)
         color = _color_of(part)
-        exact = {one.face_index: one for one in part.metadata.get("cascadio", {}).get("brep_primitives", ())}
+        listed = part.metadata.get("cascadio", {}).get("brep_primitives", ())
+        exact = {one.face_index: one for one in listed if one is not None}
         surfaces += [_surface(one, place) for one in exact.values()]
         free += sorted(face_count + int(k) for k in set(ids.tolist()) - set(exact))
         pieces["v"].append((np.c_[part.vertices, np.ones(len(part.vertices))] @ place.T)[:, :3] * METRES)

@@ -1,0 +1,223 @@
+"""Many at once: lines of a CSV or JSONL file, read as a stream, bad ones named by number and reason.
+
+Good lines go in, in transactions of a few hundred; with `atomic` all go in together or none do.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy.orm import Session
+
+from mfgviz import catalog, jobs
+from mfgviz.database import Database, after_commit
+from mfgviz.errors import BulkInputError, GeometryNotFoundError, InvalidInputError, MfgvizError
+from mfgviz.intake import Ask, Lookup, ask_from_json, prepare
+from mfgviz.jobs import Submission, Submitted
+from mfgviz.queue import TASK_RENDER, Doorbell
+
+CHUNK = 500
+# Each worker that finishes a batch rings on, so a few messages start any number of jobs.
+RING_AT_MOST = 64
+SHOWN_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file, and what it holds, or why it holds nothing usable."""
+
+    number: int
+    value: Any
+    error: MfgvizError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line that could not be used."""
+
+    line: int
+    code: str
+    reason: str
+
+
+@dataclass(slots=True)
+class BulkReport:
+    """What became of the lines."""
+
+    accepted: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    jobs: list[Submitted] = field(default_factory=list)
+
+    def reject(self, line: int, error: MfgvizError) -> None:
+        """Note a line that could not be used."""
+        self.rejected.append(Rejected(line, error.code, f"{error.message} {error.remedy}".strip()))
+
+    def raise_if_rejected(self, source: object) -> None:
+        """Raises BulkInputError, naming the first bad lines and their reasons."""
+        if not self.rejected:
+            return
+        shown = [f"  line {one.line}: {one.reason}" for one in self.rejected[:SHOWN_LINES]]
+        more = len(self.rejected) - SHOWN_LINES
+        shown += [f"  and {more} more"] if more > 0 else []
+        raise BulkInputError(
+            f"{len(self.rejected)} lines of {source} could not be used:\n" + "\n".join(shown),
+            remedy=f"{self.accepted} went in. Mend these lines and give them alone, or all again.",
+        )
+
+
+class _Undo(Exception):  # noqa: N818 - not an error: it rolls an atomic import back
+    pass
+
+
+# -- reading -------------------------------------------------------------------------------------------
+def read_csv(path: Path, scalar: Callable[[str], Any] = str) -> Iterator[Line]:
+    """The lines of a CSV file with a head; each as a `NewPart`.
+
+    Raises:
+        GeometryNotFoundError, InvalidInputError: the file cannot be read, or has no such head.
+    """
+    with _open(path) as stream:
+        reader = csv.DictReader(stream)
+        if reader.fieldnames is None or "number" not in reader.fieldnames:
+            raise InvalidInputError(
+                f"{path} has no column `number`.", remedy="Its first line names the columns."
+            )
+        for row in reader:
+            yield _csv_line(reader.line_num, row, scalar)
+
+
+def _csv_line(number: int, row: dict[str | None, Any], scalar: Callable[[str], Any]) -> Line:
+    try:
+        if None in row:
+            raise InvalidInputError("It has more columns than the head.")
+        known = {str(key): str(value or "").strip() for key, value in row.items()}
+        attributes = {
+            key: scalar(value) for key, value in known.items() if key not in ("number", "name") and value
+        }
+        return Line(number, catalog.NewPart(known["number"], known.get("name", ""), attributes))
+    except MfgvizError as error:
+        return Line(number, None, error)
+
+
+def read_jsonl(stream: IO[str]) -> Iterator[Line]:
+    """The lines of a JSONL stream, each as an `Ask`; empty ones are left out."""
+    for number, text in enumerate(stream, start=1):
+        if not text.strip():
+            continue
+        try:
+            yield Line(number, ask_from_json(json.loads(text)))
+        except MfgvizError as error:
+            yield Line(number, None, error)
+        except ValueError as error:
+            yield Line(number, None, InvalidInputError(f"It is no JSON: {error}."))
+
+
+def open_lines(path: Path) -> IO[str]:
+    """The file, for `read_jsonl`. Raises GeometryNotFoundError."""
+    return _open(path)
+
+
+def _open(path: Path) -> IO[str]:
+    try:
+        return path.open(encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise GeometryNotFoundError(
+            f"{path} cannot be read: {error.strerror}.", remedy="Check the path."
+        ) from error
+
+
+# -- writing -------------------------------------------------------------------------------------------
+def import_parts(
+    db: Database, lines: Iterable[Line], actor: str, *, atomic: bool, advance: Callable[[int], None]
+) -> BulkReport:
+    """Add the parts of the lines."""
+
+    def add(session: Session, chunk: list[Line], report: BulkReport) -> None:
+        for line in chunk:
+            try:
+                catalog.add_part(session, line.value, actor)
+                report.accepted += 1
+            except MfgvizError as error:
+                report.reject(line.number, error)
+
+    return _in_chunks(db, lines, add, atomic=atomic, advance=advance)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkSubmitter:
+    """Submits lines of asks."""
+
+    db: Database
+    doorbell: Doorbell
+    requester: str
+    default_model: str
+    max_attempts: int = 3
+
+    def submit(self, lines: Iterable[Line], *, atomic: bool, advance: Callable[[int], None]) -> BulkReport:
+        """Submit the asks of the lines; the report's `jobs` answer the accepted ones in order."""
+        return _in_chunks(self.db, lines, self._add, atomic=atomic, advance=advance)
+
+    def _add(self, session: Session, chunk: list[Line], report: BulkReport) -> None:
+        lookup = Lookup(session, self.default_model, self.max_attempts)
+        asks: list[Ask] = [line.value for line in chunk]
+        lookup.preload(ask.revision for ask in asks)
+        submissions: list[Submission] = []
+        for line, ask in zip(chunk, asks, strict=True):
+            try:
+                submissions += prepare(lookup, ask)
+                report.accepted += 1
+            except MfgvizError as error:
+                report.reject(line.number, error)
+        answers = jobs.submit(session, submissions, self.requester) if submissions else []
+        report.jobs += answers
+        ids = [answer.job_id for answer in answers if answer.how == "new"][:RING_AT_MOST]
+        after_commit(session, lambda: self.doorbell.ring(TASK_RENDER, ids))
+
+
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    iterator = iter(lines)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _in_chunks(
+    db: Database,
+    lines: Iterable[Line],
+    add: Callable[[Session, list[Line], BulkReport], None],
+    *,
+    atomic: bool,
+    advance: Callable[[int], None],
+) -> BulkReport:
+    report = BulkReport()
+
+    def take(session: Session, chunk: Iterable[Line]) -> None:
+        usable = []
+        for line in chunk:
+            if line.error is None:
+                usable.append(line)
+            else:
+                report.reject(line.number, line.error)
+        if usable:
+            add(session, usable, report)
+        advance(len(usable))
+
+    if not atomic:
+        for chunk in _chunks(lines):
+            with db.begin() as session:
+                take(session, chunk)
+        return report
+    try:
+        with db.begin() as session:
+            for chunk in _chunks(lines):
+                take(session, chunk)
+            if report.rejected:
+                raise _Undo  # noqa: TRY301 - leaving the transaction this way rolls it back
+    except _Undo:
+        report.accepted, report.jobs = 0, []
+    return report

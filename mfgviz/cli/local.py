@@ -1,0 +1,188 @@
+"""`mfgviz up`, `mfgviz demo`, `mfgviz doctor`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mfgviz.cli.output import Output, command_output
+
+if TYPE_CHECKING:
+    from mfgviz.local import LocalStack
+    from mfgviz.settings import Settings
+
+DEMO_PROMPT = "brushed aluminium, studio light, white background"
+DEMO_PART = "BRK-0042"
+
+
+@click.command()
+@command_output
+def up(out: Output) -> None:
+    """Run broker and worker on this machine, until Ctrl-C stops them together.
+
+    \b
+    Example: mfgviz up
+    """
+    from mfgviz.local import LocalStack
+
+    settings = out.runtime.settings
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _frame: stopped.append(got))
+    with LocalStack(settings, out.note) as stack:
+        told = {"state": "running", "pid": os.getpid(), "data_dir": str(settings.data_dir)}
+        told |= {"broker": settings.celery_broker_url, "logs": str(stack.log_file("worker").parent)}
+        out.item(told, _up_text(settings, stack))
+        stack.run(lambda: bool(stopped))
+        out.note("Stopping; running jobs are handed back to the queue …")
+
+
+def _up_text(settings: Settings, stack: LocalStack) -> str:
+    return (
+        f"mfgviz is up on {settings.data_dir}. Ctrl-C stops it; jobs that wait are kept.\n"
+        f"Logs: {stack.log_file('worker').parent}\n"
+        "In another terminal:\n"
+        "  mfgviz parts add BRK-0042 --attr material=steel\n"
+        "  mfgviz revisions add BRK-0042 A --file bracket.step\n"
+        '  mfgviz jobs submit BRK-0042@A "{material}, studio light" --wait --out renders'
+    )
+
+
+@click.command()
+@click.option("--part", "step", type=click.Path(path_type=Path, exists=True), help="A CAD file of your own.")
+@click.option("--prompt", default=DEMO_PROMPT, show_default=True)
+@click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
+@command_output
+def demo(out: Output, step: Path | None, prompt: str, data_dir: Path) -> None:
+    """Render a part from start to end: services, part, revision, job, picture.
+
+    \b
+    Example: mfgviz demo --part bracket.step
+    """
+    from mfgviz import renditions
+    from mfgviz.cli.jobs import _submit_ask
+    from mfgviz.cli.waiting import _raise_for, watch
+    from mfgviz.intake import Ask
+    from mfgviz.runtime import Runtime
+    from mfgviz.settings import Settings
+
+    started = time.monotonic()
+    settings = Settings(data_dir=data_dir.absolute(), requester=out.actor)
+    out._runtime = Runtime(settings)
+    with _stack(out, settings) as stack:
+        reference = _demo_part(out, step)
+        out.note(f'Asking for "{prompt}" of {reference} …')
+        seed = _next_seed(out, reference)
+        (answer,) = _submit_ask(out, Ask(revision=reference, prompt=prompt, seed=seed))
+        watch(out, [answer.job_id], stack.check if stack else None)
+        _raise_for(out, [answer.job_id])
+        with out.runtime.db.read() as session:
+            (one,) = renditions.of_job(session, answer.job_id)
+        path = renditions.export(out.runtime.blobs, one, data_dir / "renders" / f"{reference}_{one.id}.png")
+    out.runtime.close()
+    seconds = round(time.monotonic() - started, 1)
+    item = {"render": one.id, "revision": reference, "job": answer.job_id, "file": str(path), "seed": seed}
+    out.item({**item, "seconds": seconds}, _demo_text(path, one.id, reference, data_dir))
+
+
+@contextmanager
+def _stack(out: Output, settings: Settings) -> Iterator[LocalStack | None]:
+    """A stack for the demo, unless one runs on the folder already."""
+    from mfgviz.local import LocalStack, running_process
+
+    if running_process(settings) is not None:
+        out.note("Using the services that run on this folder already.")
+        yield None
+        return
+    out.note("Starting the services …")
+    with LocalStack(replace(settings, sweep_interval_s=2.0), out.note) as stack:
+        yield stack
+
+
+def _demo_part(out: Output, step: Path | None) -> str:
+    """The demo's part with its revision; added at the first run."""
+    from mfgviz import catalog
+    from mfgviz.errors import NotFoundError
+    from mfgviz.geometry_intake import take_file
+    from mfgviz.storage import digest_of
+
+    path = step or Path(__file__).parent.parent / "samples" / "bracket.step"
+    number = DEMO_PART if step is None else step.stem
+    with path.open("rb") as stream:
+        digest = digest_of(stream)
+    with out.runtime.db.read() as session:
+        try:
+            known = catalog.list_revisions(session, number)
+        except NotFoundError:
+            known = []
+        for revision in known:
+            if revision.geometry and revision.geometry.digest == digest:
+                return revision.reference
+    label = chr(ord("A") + len(known)) if len(known) < 26 else f"R{len(known) + 1}"
+    out.note(f"Reading {path.name} …")
+    taken = take_file(out.runtime, path)
+    with out.runtime.db.begin() as session:
+        if not known:
+            attributes = {"material": "aluminium 6082", "finish": "brushed"}
+            name = "Motor bracket" if step is None else ""
+            catalog.add_part(session, catalog.NewPart(number, name, attributes), out.actor)
+        revision = catalog.add_revision(session, number, label, out.actor)
+        taken.attach(session, revision, out.actor, out.runtime.doorbell)
+    return f"{number}@{label}"
+
+
+def _next_seed(out: Output, reference: str) -> int:
+    """One more than the revision's renders have, so that each run makes a new picture."""
+    from mfgviz import catalog, renditions
+
+    with out.runtime.db.read() as session:
+        revision = catalog.get_revision(session, reference)
+        return max((one.seed for one in renditions.list_renditions(session, revision)), default=6) + 1
+
+
+def _demo_text(path: Path, render_id: int, reference: str, data_dir: Path) -> str:
+    return (
+        f"\n{path}\n\n"
+        f"That is render {render_id}, attached to {reference}. Look at what else there is:\n"
+        f"  export MFGVIZ_DATA_DIR={data_dir.absolute()}\n"
+        f"  mfgviz renders list {reference}\n"
+        f"  mfgviz renders verify {path}\n"
+        f'  mfgviz up    and then: mfgviz jobs submit {reference} "polished brass, dark grey background" --wait'
+    )
+
+
+@click.command()
+@command_output
+def doctor(out: Output) -> None:
+    """Say what is configured, what answers, and what to do about what does not.
+
+    \b
+    Example: mfgviz doctor
+    """
+    from dataclasses import asdict
+
+    from mfgviz.doctor import Health, examine
+    from mfgviz.errors import EXIT_UNAVAILABLE
+
+    marks = {Health.OK: ("ok  ", "green"), Health.WARN: ("warn", "yellow"), Health.FAIL: ("FAIL", "red")}
+    found = []
+    for finding in examine(out.runtime, dict(os.environ)):
+        found.append(finding)
+        if out.as_json:
+            continue
+        mark, color = marks[finding.health]
+        click.echo(f"{click.style(mark, fg=color)}  {finding.what}: {finding.told}")
+        if finding.remedy:
+            click.echo(f"      → {finding.remedy}")
+    if out.as_json:
+        out.json([asdict(finding) for finding in found])
+    if any(finding.health is Health.FAIL for finding in found):
+        click.get_current_context().exit(EXIT_UNAVAILABLE)

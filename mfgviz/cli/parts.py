@@ -1,0 +1,132 @@
+"""`mfgviz parts`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mfgviz.cli.output import Output, Row, command_output, parse_pairs, scalar
+
+ATTRIBUTES = click.option(
+    "--attr",
+    "attributes",
+    multiple=True,
+    callback=parse_pairs,
+    metavar="KEY=VALUE",
+    help="An attribute; repeat it.",
+)
+
+
+@click.group()
+def parts() -> None:
+    """Add, list, change and import parts."""
+
+
+@parts.command()
+@click.argument("number")
+@click.option("--name", default="", help="What people call it.")
+@ATTRIBUTES
+@command_output
+def add(out: Output, number: str, name: str, attributes: dict[str, Any]) -> None:
+    """Add a part.
+
+    \b
+    Example: mfgviz parts add BRK-0042 --name "Motor bracket" --attr material="aluminium 6082"
+    """
+    from mfgviz import catalog
+
+    with out.runtime.db.begin() as session:
+        part = catalog.add_part(session, catalog.NewPart(number, name, attributes), out.actor)
+        row = _row(part)
+    out.item(row, f"Added part {number}. Next: mfgviz revisions add {number} A --file PART.step")
+
+
+@parts.command("list")
+@click.option("--search", default="", help="Only parts with this in number or name.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--after", default="", help="Only parts after this number: the next page.")
+@command_output
+def list_(out: Output, search: str, limit: int, after: str) -> None:
+    """List parts by number.
+
+    \b
+    Example: mfgviz parts list --search bracket
+    """
+    from mfgviz import catalog
+
+    with out.runtime.db.read() as session:
+        rows = [_row(part) for part in catalog.list_parts(session, search=search, limit=limit, after=after)]
+    out.rows(rows, ["number", "name", "attributes", "created_at"], "No parts. `mfgviz parts add` adds one.")
+
+
+@parts.command()
+@click.argument("number")
+@command_output
+def show(out: Output, number: str) -> None:
+    """Show a part and its revisions.
+
+    \b
+    Example: mfgviz parts show BRK-0042
+    """
+    from mfgviz import catalog
+
+    with out.runtime.db.read() as session:
+        part = catalog.get_part(session, number)
+        revisions = [revision.label for revision in catalog.list_revisions(session, number)]
+        out.item({**_row(part), "revisions": revisions})
+
+
+@parts.command("set")
+@click.argument("number")
+@ATTRIBUTES
+@command_output
+def set_(out: Output, number: str, attributes: dict[str, Any]) -> None:
+    """Set attributes of a part.
+
+    \b
+    Example: mfgviz parts set BRK-0042 --attr finish=brushed
+    """
+    from mfgviz import catalog
+
+    with out.runtime.db.begin() as session:
+        part = catalog.get_part(session, number)
+        catalog.change_attributes(session, part, attributes, out.actor)
+        out.item(_row(part), f"Set {', '.join(attributes) or 'nothing'} of {number}.")
+
+
+@parts.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--atomic", is_flag=True, help="Import all lines or none.")
+@command_output
+def import_(out: Output, file: Path, atomic: bool) -> None:
+    """Import parts from a CSV file: columns number, name, and any attributes.
+
+    \b
+    Example: mfgviz parts import parts.csv --atomic
+    """
+    from mfgviz.bulk import import_parts, read_csv
+
+    with out.progress("importing", None) as advance:
+        report = import_parts(
+            out.runtime.db, read_csv(file, scalar), out.actor, atomic=atomic, advance=advance
+        )
+    told = f"Imported {report.accepted} parts; {len(report.rejected)} lines could not be used."
+    out.item({"imported": report.accepted, "rejected": [vars_of(one) for one in report.rejected]}, told)
+    report.raise_if_rejected(file)
+
+
+def vars_of(rejected: Any) -> Row:
+    """A rejected line as a row."""
+    return {"line": rejected.line, "code": rejected.code, "reason": rejected.reason}
+
+
+def _row(part: Any) -> Row:
+    return {
+        "number": part.number,
+        "name": part.name,
+        "attributes": part.attributes,
+        "created_at": part.created_at,
+        "created_by": part.created_by,
+    }

@@ -1,0 +1,176 @@
+"""`mfgviz revisions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mfgviz.cli.output import Output, Row, command_output
+from mfgviz.cli.parts import ATTRIBUTES
+from mfgviz.vocabulary import STANDARD_VIEWS, LifecycleState, Projection
+
+
+@click.group()
+def revisions() -> None:
+    """Revisions of parts: CAD files, states, control maps. A revision is named NUMBER@LABEL."""
+
+
+@revisions.command()
+@click.argument("number")
+@click.argument("label")
+@click.option("--file", type=click.Path(path_type=Path), help="The CAD file that it shows.")
+@ATTRIBUTES
+@command_output
+def add(out: Output, number: str, label: str, file: Path | None, attributes: dict[str, Any]) -> None:
+    """Add a revision to a part, with its CAD file.
+
+    \b
+    Example: mfgviz revisions add BRK-0042 A --file bracket.step
+    """
+    from mfgviz import catalog
+    from mfgviz.geometry_intake import take_file
+
+    runtime = out.runtime
+    with runtime.db.read() as session:
+        catalog.get_part(session, number)  # before a long look into the file
+    taken = take_file(runtime, file) if file else None
+    with runtime.db.begin() as session:
+        revision = catalog.add_revision(session, number, label, out.actor, attributes)
+        if taken:
+            taken.attach(session, revision, out.actor, runtime.doorbell)
+        row = _row(revision)
+    for warning in taken.warnings if taken else ():
+        out.note(f"Note: {warning}")
+    reference = f"{number}@{label}"
+    out.item(
+        row,
+        f'Added {reference}. Next: mfgviz jobs submit {reference} "brushed aluminium, studio light" --wait',
+    )
+
+
+@revisions.command()
+@click.argument("reference")
+@click.option("--file", type=click.Path(path_type=Path), required=True, help="The CAD file that it shows.")
+@command_output
+def attach(out: Output, reference: str, file: Path) -> None:
+    """Let a revision show another CAD file (its next iteration).
+
+    \b
+    Example: mfgviz revisions attach BRK-0042@A --file bracket.step
+    """
+    from mfgviz import catalog
+    from mfgviz.geometry_intake import take_file
+
+    runtime = out.runtime
+    taken = take_file(runtime, file)
+    with runtime.db.begin() as session:
+        revision = catalog.get_revision(session, reference)
+        taken.attach(session, revision, out.actor, runtime.doorbell)
+        row = _row(revision)
+    out.item(row, f"{row['revision']} shows {file.name} now.")
+
+
+@revisions.command("list")
+@click.argument("number")
+@command_output
+def list_(out: Output, number: str) -> None:
+    """List the revisions of a part.
+
+    \b
+    Example: mfgviz revisions list BRK-0042
+    """
+    from mfgviz import catalog
+
+    with out.runtime.db.read() as session:
+        rows = [_row(revision) for revision in catalog.list_revisions(session, number)]
+    out.rows(
+        rows, ["revision", "state", "iteration", "file", "geometry_state", "created_at"], "No revisions."
+    )
+
+
+@revisions.command()
+@click.argument("reference")
+@command_output
+def show(out: Output, reference: str) -> None:
+    """Show a revision, what its CAD file holds, and the fields that prompts can use.
+
+    \b
+    Example: mfgviz revisions show BRK-0042@A
+    """
+    from mfgviz import catalog
+    from mfgviz.intake import template_fields
+
+    with out.runtime.db.read() as session:
+        revision = catalog.get_revision(session, reference)
+        fields = {key: value for key, value in template_fields(revision).items() if value not in ("", None)}
+        out.item({**_row(revision), "fields": fields})
+
+
+@revisions.command("set-state")
+@click.argument("reference")
+@click.argument("state", type=click.Choice([state.value for state in LifecycleState]))
+@click.option("--source-state", help="The PLM's own word for it.")
+@command_output
+def set_state(out: Output, reference: str, state: str, source_state: str | None) -> None:
+    """Move a revision through its lifecycle; released ones do not change any more.
+
+    \b
+    Example: mfgviz revisions set-state BRK-0042@A released
+    """
+    from mfgviz import catalog
+
+    with out.runtime.db.begin() as session:
+        revision = catalog.get_revision(session, reference)
+        catalog.set_lifecycle_state(session, revision, LifecycleState(state), out.actor, source_state)
+        row = _row(revision)
+    out.item(row, f"{row['revision']} is {row['state']}.")
+
+
+@revisions.command()
+@click.argument("reference")
+@click.option("--view", default="iso", show_default=True, type=click.Choice(STANDARD_VIEWS))
+@click.option("--projection", default="perspective", type=click.Choice([p.value for p in Projection]))
+@click.option("--size", default="512", show_default=True, help="Pixels: SIDE or WIDTHxHEIGHT.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), default=Path("maps"), show_default=True)
+@command_output
+def maps(out: Output, reference: str, view: str, projection: str, size: str, folder: Path) -> None:
+    """Write the control maps of a view as PNG: depth, normals, edges, mask, clay, occlusion.
+
+    \b
+    Example: mfgviz revisions maps BRK-0042@A --view iso --out maps
+    """
+    from mfgviz import catalog, toolbox
+    from mfgviz.cli.jobs import parse_size
+    from mfgviz.geometry_intake import fetched
+    from mfgviz.intake import usable_geometry
+
+    width, height = parse_size(size)
+    with out.runtime.db.read() as session:
+        revision = catalog.get_revision(session, reference)
+        digest = usable_geometry(revision)
+        name = revision.geometry.file_name if revision.geometry else ""
+    asked = {"view": {"name": view, "projection": projection}, "width": width, "height": height}
+    with fetched(out.runtime.blobs, digest, name) as path:
+        answer = toolbox.run_tool("maps", {**asked, "path": str(path), "out_dir": str(folder.absolute())})
+    rows = [{"map": name, "file": path} for name, path in answer["files"].items()]
+    out.rows(rows, ["map", "file"])
+
+
+def _row(revision: Any) -> Row:
+    geometry = revision.geometry
+    return {
+        "revision": revision.reference,
+        "state": revision.state,
+        "source_state": revision.source_state,
+        "iteration": revision.iteration,
+        "attributes": revision.attributes,
+        "file": geometry.file_name if geometry else None,
+        "geometry_state": geometry.state if geometry else None,
+        "geometry_digest": geometry.digest if geometry else None,
+        "shape_digest": geometry.shape_digest if geometry else None,
+        "geometry_error": geometry.error_message if geometry else None,
+        "created_at": revision.created_at,
+        "created_by": revision.created_by,
+    }

