@@ -155,7 +155,7 @@ def _demo_text(path: Path, render_id: int, reference: str, data_dir: Path) -> st
         f"  export MFGVIZ_DATA_DIR={data_dir.absolute()}\n"
         f"  mfgviz renders list {reference}\n"
         f"  mfgviz renders verify {path}\n"
-        f'  mfgviz up    and then: mfgviz jobs submit {reference} "polished brass, dark grey background" --wait'
+        f'  mfgviz up    and then: mfgviz jobs submit {reference} "polished brass, studio light" --wait'
     )
 
 

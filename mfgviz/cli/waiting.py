@@ -136,7 +136,12 @@ def _results(out: Output, ids: list[int], folder: Path | None) -> list[dict[str,
             notes = jobs.get(session, job_id).notes
             for one in renditions.of_job(session, job_id):
                 reference = one.revision.reference
-                row = {"job": job_id, "render": one.id, "revision": reference, "seed": one.seed}
+                row: dict[str, Any] = {
+                    "job": job_id,
+                    "render": one.id,
+                    "revision": reference,
+                    "seed": one.seed,
+                }
                 rows.append({**row, "notes": notes, "rendition": one})
     for row in rows:
         rendition: Rendition = row.pop("rendition")

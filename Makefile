@@ -1,0 +1,68 @@
+# What a user and CI run. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+NEEDS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "mfgviz needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(NEEDS) | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[worker,local]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(NEEDS) | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[worker,local,dev]'
+	@touch $@ $(VENV)/.installed
+
+.PHONY: demo
+demo: $(VENV)/.installed ## Set everything up and render a sample part, start to end
+	@$(BIN)/mfgviz demo
+
+.PHONY: test
+test: $(VENV)/.installed-dev apt-test-deps ## Set everything up and run all tests
+	$(BIN)/python -m pytest $(TESTS)
+
+# FreeCAD reads .FCStd files. Where it may not be installed its tests are reported as skipped.
+.PHONY: apt-test-deps
+apt-test-deps:
+	@command -v freecadcmd >/dev/null && exit 0; \
+	command -v apt-get >/dev/null || { echo "FreeCAD is not installed: its tests are skipped. Install freecad."; exit 0; }; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo=sudo; \
+	else echo "FreeCAD is not installed: its tests are skipped. Run: apt-get install freecad"; exit 0; fi; \
+	echo "Installing FreeCAD for the tests …"; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  $$sudo apt-get install -y -qq --no-install-recommends freecad >/dev/null
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## Style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: bench
+bench: $(VENV)/.installed-dev ## Print the benchmarks' figures, and write them to var/bench.json
+	@mkdir -p var
+	$(BIN)/python -m benchmarks --json var/bench.json
+
+.PHONY: docs
+docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows best
+	$(BIN)/python docs/build.py
+
+.PHONY: samples
+samples: $(VENV)/.installed-dev ## Make the sample parts again, by their script
+	$(BIN)/python -m workers.studio.training.samples
+
+.PHONY: clean
+clean: ## Remove the environment and what was made
+	rm -rf $(VENV) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What tests share: servers from wheels, and real worker processes."""
