@@ -205,6 +205,7 @@ def _in_chunks(
                 report.reject(line.number, line.error)
         if usable:
             add(session, usable, report)
+        report.rejected.sort(key=lambda one: one.line)
         advance(len(usable))
 
     if not atomic:

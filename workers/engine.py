@@ -93,6 +93,12 @@ class Engine:
         return self._pool.device.name
 
     @property
+    def batch_images(self) -> int:
+        """How many images are sampled together. On a CPU one: its kernels sum in another order for another
+        batch, and a picture must not depend on its company; nor does a batch make it faster there."""
+        return 1 if self._pool.device.torch_device.type == "cpu" else self._runtime.settings.claim_images
+
+    @property
     def loaded_model(self) -> str | None:
         """The name of the model used last."""
         resident = self._pool.resident()
@@ -103,7 +109,7 @@ class Engine:
         if self.stopping.is_set():
             return None
         settings = self._runtime.settings
-        claimant = Claimant(self._worker, settings.claim_images, self.loaded_model, settings.lease_s)
+        claimant = Claimant(self._worker, self.batch_images, self.loaded_model, settings.lease_s)
         claim = jobs.claim(self._runtime.db, claimant)
         if claim is None:
             return None
@@ -176,7 +182,7 @@ class Engine:
 
     # -- 4. sampling ----------------------------------------------------------------------------------
     def _sample_jobs(self, shots: list[Shot], opened: dict[int, OpenJob], keeper: LeaseKeeper) -> None:
-        most = max(1, self._runtime.settings.claim_images)
+        most = self.batch_images
         ids = list(dict.fromkeys(shot.job.id for shot in shots))
         if not ids:
             return

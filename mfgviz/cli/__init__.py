@@ -74,9 +74,9 @@ def group() -> None:
 def main() -> None:
     """Run the command line; every error of ours becomes a message, a remedy and an exit code."""
     try:
-        group.main(prog_name="mfgviz", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # What a command exits with comes back as a number.
+        code = group.main(prog_name="mfgviz", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.Abort:
         click.echo("Interrupted.", err=True)
         sys.exit(130)

@@ -40,7 +40,9 @@ class Redis:
         """Start it and wait until it listens."""
         self.socket.unlink(missing_ok=True)
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
-        self.process = subprocess.Popen([find_broker(), *arguments], stdout=subprocess.DEVNULL, start_new_session=True)
+        self.process = subprocess.Popen(
+            [find_broker(), *arguments], stdout=subprocess.DEVNULL, start_new_session=True
+        )
         deadline = time.monotonic() + 20
         while not self.socket.exists():
             assert time.monotonic() < deadline, "the Redis server did not start"

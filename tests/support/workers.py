@@ -22,7 +22,7 @@ T = TypeVar("T")
 START_S = 120.0
 
 
-def eventually(look: Callable[[], T | None | bool], limit_s: float = 60.0, what: str = "") -> T:
+def eventually(look: Callable[[], T | bool | None], limit_s: float = 60.0, what: str = "") -> T:
     """What `look` answers as soon as it is true."""
     deadline = time.monotonic() + limit_s
     while True:

@@ -12,7 +12,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Block:
-    """A block with a through-hole off its middle and a step on one side, so that no mirror maps it on itself."""
+    """A block with a hole off its middle and a step on one side: no mirror maps it on itself."""
 
     hole_x: float = 12.0
     scale: float = 1.0

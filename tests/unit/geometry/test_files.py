@@ -160,21 +160,27 @@ def test_without_freecad_an_fcstd_file_says_what_to_install(tmp_path: Path) -> N
 
 def test_what_a_file_tells(write_step: WriteStep) -> None:
     facts = describe(tessellate(write_step(Block().shape())))
-    assert (facts["extent_x_mm"], facts["extent_y_mm"], facts["extent_z_mm"]) == pytest.approx(EXTENTS, abs=0.01)
+    assert (facts["extent_x_mm"], facts["extent_y_mm"], facts["extent_z_mm"]) == pytest.approx(
+        EXTENTS, abs=0.01
+    )
     assert facts["volume_mm3"] == pytest.approx(60 * 40 * 10 - np.pi * 360 - 15 * 16 * 4, rel=2e-3)
     assert facts["colours"] == []
 
 
-@pytest.mark.parametrize(
-    ("rgb", "name"),
-    [((200, 20, 20), "red"), ((20, 20, 200), "blue"), ((240, 240, 240), "white"), ((8, 8, 8), "black"),
-     ((120, 120, 122), "grey"), ((230, 200, 20), "yellow"), ((230, 120, 10), "orange"), ((20, 150, 60), "green")],
-)  # fmt: skip
-def test_colours_have_plain_names(rgb: tuple[int, int, int], name: str) -> None:
+COLOURS = {
+    "red": (200, 20, 20), "blue": (20, 20, 200), "white": (240, 240, 240), "black": (8, 8, 8),
+    "grey": (120, 120, 122), "yellow": (230, 200, 20), "orange": (230, 120, 10), "green": (20, 150, 60),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "rgb"), COLOURS.items())
+def test_colours_have_plain_names(name: str, rgb: tuple[int, int, int]) -> None:
     assert color_name(*rgb) == name
 
 
-def test_a_mesh_is_made_once_and_again_when_the_cache_is_damaged(write_step: WriteStep, tmp_path: Path) -> None:
+def test_a_mesh_is_made_once_and_again_when_the_cache_is_damaged(
+    write_step: WriteStep, tmp_path: Path
+) -> None:
     path = write_step(Block().shape())
     cache = FolderCache(tmp_path / "cache", 10**8)
     made = cached_mesh(cache, "d" * 64, path, TessellationLimits())
