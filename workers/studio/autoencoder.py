@@ -1,18 +1,20 @@
 """Pixels to latents and back: a fixed linear encoder, and a decoder that is guided by the geometry.
 
-The encoder is a principal component analysis of 8 × 8 patches of the half-size picture: 16 numbers for
-each 16 × 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
+The encoder is a principal component analysis of 8 x 8 patches of the half-size picture: 16 numbers for
+each 16 x 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
 it predicts the part and its surroundings as two layers and composites them by the true mask, so that a
 silhouette, or a hole, is as sharp as the geometry.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
-import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
+from torch.nn import functional
 
 from workers.studio.control import FEATURES, MASK, features, fill_in, solid_cells
 
@@ -21,7 +23,7 @@ PATCH_VALUES = 3 * PATCH_PX * PATCH_PX
 
 
 class PatchTransform(nn.Module):
-    """The linear map between patches and latents: z = scale · basisᵀ (patch - mean). Never trained by gradient."""
+    """The linear map between patches and latents: z = scale · basisᵀ (patch - mean). Fitted, not trained."""
 
     mean: torch.Tensor
     basis: torch.Tensor
@@ -35,13 +37,13 @@ class PatchTransform(nn.Module):
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, H, W) in -1..1 to latents (B, C, H/8, W/8)."""
-        patches = F.pixel_unshuffle(pixels, PATCH_PX) - self.mean.view(1, -1, 1, 1)
-        return F.conv2d(patches, (self.basis * self.scale).T[:, :, None, None])
+        patches = functional.pixel_unshuffle(pixels, PATCH_PX) - self.mean.view(1, -1, 1, 1)
+        return functional.conv2d(patches, (self.basis * self.scale).T[:, :, None, None])
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, h, w) to pixels (B, 3, 8h, 8w): the least-squares inverse of `encode`."""
-        patches = F.conv2d(latents, (self.basis / self.scale)[:, :, None, None], self.mean)
-        return F.pixel_shuffle(patches, PATCH_PX)
+        patches = functional.conv2d(latents, (self.basis / self.scale)[:, :, None, None], self.mean)
+        return functional.pixel_shuffle(patches, PATCH_PX)
 
 
 class Residual(nn.Module):
@@ -56,7 +58,7 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape out."""
-        return x + self.second(F.relu(self.first(F.relu(x))))
+        return x + self.second(functional.relu(self.first(functional.relu(x))))
 
 
 class GuideEncoder(nn.Module):
@@ -66,14 +68,14 @@ class GuideEncoder(nn.Module):
         super().__init__()
         self.full = nn.Conv2d(FEATURES, full, 3, padding=1)
         sizes = (full, *widths)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(sizes))
         self.mix = nn.ModuleList(Residual(width) for width in widths)
 
     def forward(self, guide: torch.Tensor) -> list[torch.Tensor]:
         """From features (B, 12, H, W), finest first."""
         levels = [self.full(guide)]
         for down, mix in zip(self.down, self.mix, strict=True):
-            levels.append(mix(down(F.relu(levels[-1]))))
+            levels.append(mix(down(functional.relu(levels[-1]))))
         return levels
 
 
@@ -121,7 +123,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Latents of pictures (B, 3, H, W) in -1..1, H and W multiples of 16."""
-        return self.patches.encode(F.avg_pool2d(pixels, 2))
+        return self.patches.encode(functional.avg_pool2d(pixels, 2))
 
     def decode_rough(self, latents: torch.Tensor) -> torch.Tensor:
         """A half-size picture (B, 3, H/2, W/2) from the latents alone: cheap, blocky."""
@@ -135,26 +137,37 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         on_part, on_rest = solid_cells(mask, self.latent_scale)
         part, rest = fill_in(latents, on_part), fill_in(latents, on_rest)
         h = self.latents_in(torch.cat([latents, part, rest, on_part, on_rest], 1))
-        h = self.core(self.merge(torch.cat([F.relu(h), levels[4]], 1)))
+        h = self.core(self.merge(torch.cat([functional.relu(h), levels[4]], 1)))
         fix_part, fix_rest = self.patch_fix(h).chunk(2, 1)
         layers = torch.cat(
             [
-                self.patches.decode(part) + F.pixel_shuffle(fix_part, PATCH_PX),
-                self.patches.decode(rest) + F.pixel_shuffle(fix_rest, PATCH_PX),
+                self.patches.decode(part) + functional.pixel_shuffle(fix_part, PATCH_PX),
+                self.patches.decode(rest) + functional.pixel_shuffle(fix_rest, PATCH_PX),
             ],
             1,
         )
         for up, join, refine, level in zip(self.up, self.join, self.refine, levels[3:0:-1], strict=True):
-            h = refine(join(torch.cat([F.relu(F.pixel_shuffle(up(h), 2)), F.relu(level)], 1)))
-        h = F.relu(h)
+            h = refine(
+                join(
+                    torch.cat(
+                        [functional.relu(functional.pixel_shuffle(up(h), 2)), functional.relu(level)], 1
+                    )
+                )
+            )
+        h = functional.relu(h)
         layers = layers + self.half_out(torch.cat([h, layers], 1))
-        layers = F.interpolate(layers, scale_factor=2.0, mode="bilinear", align_corners=False)
-        fine = torch.cat([F.relu(F.pixel_shuffle(self.to_full(h), 2)), F.relu(levels[0]), layers], 1)
-        layers = layers + self.full_out(F.relu(self.full_mix(fine)))
+        layers = functional.interpolate(layers, scale_factor=2.0, mode="bilinear", align_corners=False)
+        fine = torch.cat(
+            [
+                functional.relu(functional.pixel_shuffle(self.to_full(h), 2)),
+                functional.relu(levels[0]),
+                layers,
+            ],
+            1,
+        )
+        layers = layers + self.full_out(functional.relu(self.full_mix(fine)))
         return mask * layers[:, :3] + (1 - mask) * layers[:, 3:]
 
     def forward(self, latents: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
         """The same as `decode`."""
         return self.decode(latents, control)
-
-

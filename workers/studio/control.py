@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch.nn import functional
 
 CHANNELS = 8
 DEPTH, MASK, EDGES, CLAY, OCCLUSION = 3, 4, 5, 6, 7
@@ -42,7 +42,11 @@ def control_tensor(maps: Maps | Sequence[Maps]) -> torch.Tensor:
     several: Sequence[Any] = maps if isinstance(maps, Sequence) else [maps]
     stacked = [
         np.concatenate(
-            [one.normal, *(getattr(one, n)[..., None] for n in ("depth", "mask", "edges", "clay", "occlusion"))], 2
+            [
+                one.normal,
+                *(getattr(one, n)[..., None] for n in ("depth", "mask", "edges", "clay", "occlusion")),
+            ],
+            2,
         )
         for one in several
     ]
@@ -59,9 +63,9 @@ def features(control: torch.Tensor) -> torch.Tensor:
     facing = normal[:, 2:3]
     mirrored = 2 * facing * normal
     mirrored = torch.cat([mirrored[:, :2], mirrored[:, 2:] - mask], 1)
-    small = F.avg_pool2d(mask, 4, ceil_mode=True)
-    wide = F.avg_pool2d(small, 9, 1, 4, count_include_pad=False)
-    wide = F.interpolate(wide, size=control.shape[-2:], mode="bilinear", align_corners=False)
+    small = functional.avg_pool2d(mask, 4, ceil_mode=True)
+    wide = functional.avg_pool2d(small, 9, 1, 4, count_include_pad=False)
+    wide = functional.interpolate(wide, size=control.shape[-2:], mode="bilinear", align_corners=False)
     return torch.cat([control, mirrored, wide], 1)
 
 
@@ -75,8 +79,8 @@ def fill_in(latents: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     filled, open_share = torch.zeros_like(latents), torch.ones_like(weight)
     for window in (1, 3, 7, 15):
         pad = window // 2
-        mass = F.avg_pool2d(weight, window, 1, pad)
-        mean = F.avg_pool2d(weighted, window, 1, pad) / (mass + 1e-4)
+        mass = functional.avg_pool2d(weight, window, 1, pad)
+        mean = functional.avg_pool2d(weighted, window, 1, pad) / (mass + 1e-4)
         take = open_share * (mass * window).clamp(0, 1)
         filled = filled + take * mean
         open_share = open_share - take
@@ -86,5 +90,5 @@ def fill_in(latents: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 def solid_cells(mask: torch.Tensor, cell_px: int) -> tuple[torch.Tensor, torch.Tensor]:
     """How purely each latent cell (B, 1, h, w) is part, and how purely surroundings: 0 where they mix."""
-    cover = F.avg_pool2d(mask, cell_px)
+    cover = functional.avg_pool2d(mask, cell_px)
     return ((cover - 0.4) / 0.6).clamp(0, 1) ** 2, ((0.6 - cover) / 0.6).clamp(0, 1) ** 2

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
+from torch.nn import functional
 
 from workers.studio.control import FEATURES, features
-
 
 CELL_PX = 8  # what one latent covers in the half-size control maps
 
@@ -26,7 +26,7 @@ class HintBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape out."""
-        return x + self.second(F.silu(self.first(F.silu(x))))
+        return x + self.second(functional.silu(self.first(functional.silu(x))))
 
 
 class StudioHintEncoder(ModelMixin, ConfigMixin):
@@ -38,28 +38,31 @@ class StudioHintEncoder(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, channels: tuple[int, ...] = (64, 128, 256), hint_channels: int = 16, latent_scale: int = 16
+        self,
+        channels: tuple[int, ...] = (64, 128, 256),
+        hint_channels: int = 16,
+        latent_scale: int = 16,  # noqa: ARG002 - kept in the config
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(FEATURES * CELL_PX**2, channels[0], 1)
         self.hint = nn.Conv2d(channels[0], hint_channels, 1)
         self.blocks = nn.ModuleList(nn.Sequential(HintBlock(c), HintBlock(c)) for c in channels)
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels, channels[1:], strict=False)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
 
     def forward(self, control: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Hints of a control tensor (B, 8, H, W) at strengths (B,). See `from_small`."""
         shrink = int(self.config.latent_scale) // CELL_PX
-        return self.from_small(F.avg_pool2d(control, shrink) if shrink > 1 else control, scale)
+        return self.from_small(functional.avg_pool2d(control, shrink) if shrink > 1 else control, scale)
 
-    def from_small(self, control: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def from_small(
+        self, control: torch.Tensor, scale: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Hints of a control tensor of 8 px for each latent.
 
         The i-th residual has the size that the denoiser's i-th down block works at: half of the one before,
         rounded up.
         """
-        cells = F.pixel_unshuffle(features(control), CELL_PX)
+        cells = functional.pixel_unshuffle(features(control), CELL_PX)
         strength = scale.to(control.dtype).view(-1, 1, 1, 1)
         x = self.stem(cells)
         hint = self.hint(x) * strength

@@ -24,12 +24,13 @@ from workers.studio.control import CHANNELS
 from workers.studio.hints import StudioHintEncoder
 
 Generators = torch.Generator | list[torch.Generator] | None
-OnStep = Callable[["StudioPipeline", int, torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+Tensors = dict[str, torch.Tensor]
+OnStep = Callable[["StudioPipeline", int, torch.Tensor, Tensors], Tensors]
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What stays the same over all steps. With guidance, the batch is doubled: unwanted first, then wanted."""
+    """What stays the same over all steps. With guidance, the batch is doubled, unwanted first."""
 
     text: torch.Tensor
     hint: torch.Tensor
@@ -49,7 +50,7 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
     model_cpu_offload_seq = "text_encoder->hint_encoder->unet->autoencoder"
     _callback_tensor_inputs = ("latents",)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - a diffusers pipeline takes its components so
         self,
         tokenizer: PreTrainedTokenizerFast,
         text_encoder: CLIPTextModel,
@@ -99,7 +100,7 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         return rough.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy()
 
     @torch.no_grad()
-    def __call__(  # noqa: PLR0913 - diffusers' argument names
+    def __call__(  # noqa: PLR0913, PLR0917 - diffusers' argument names
         self,
         prompt: str | Sequence[str] | None = None,
         negative_prompt: str | Sequence[str] | None = None,
@@ -143,7 +144,9 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         control, scale = self._control(control_image, controlnet_conditioning_scale, batch, size)
         conditions = self._conditions((wanted, unwanted), (control, scale), guidance, guidance_rescale)
         # 3. Time steps, and where to start
-        self.scheduler.set_timesteps(num_inference_steps or self.config.default_steps, device=self._execution_device)
+        self.scheduler.set_timesteps(
+            num_inference_steps or self.config.default_steps, device=self._execution_device
+        )
         timesteps = self.scheduler.timesteps
         start = None
         if image is not None:

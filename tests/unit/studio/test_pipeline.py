@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler, UniPCMultistepScheduler
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    UniPCMultistepScheduler,
+)
 from PIL import Image
 
 from workers.studio import StudioPipeline
@@ -130,7 +135,10 @@ def test_a_saved_folder_holds_safetensors_only_and_loads_again(pipeline, control
         ({"height": 32, "width": 32, "control_image": torch.zeros(1, 8, 64, 64)}, "control maps are"),
         ({"control_image": torch.zeros(1, 3, 64, 64)}, "8 channels"),
         ({"image": torch.zeros(1, 3, 64, 64), "strength": 0.0}, "strength"),
-        ({"controlnet_conditioning_scale": [1.0, 1.0], "control_image": torch.zeros(1, 8, 64, 64)}, "strengths"),
+        (
+            {"controlnet_conditioning_scale": [1.0, 1.0], "control_image": torch.zeros(1, 8, 64, 64)},
+            "strengths",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(pipeline, wrong, message) -> None:

@@ -39,8 +39,8 @@ def trained(tmp_path_factory) -> TrainingConfig:
         name = f"{part:05d}-0"
         pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
         Image.fromarray(pixels).resize((64, 64)).save(config.folder / "renders" / f"{name}-0.png")
-        entry = {"part": part, "family": family, "held_out": family in HELD_OUT, "camera_number": 0, "size_px": 64,
-                 "words": random_words(rng)["words"]}  # fmt: skip
+        known = {"part": part, "family": family, "held_out": family in HELD_OUT, "camera_number": 0}
+        entry = known | {"size_px": 64, "words": random_words(rng)["words"]}
         (config.folder / "renders" / f"{name}-0.json").write_text(json.dumps(entry))
         np.save(config.folder / "maps" / f"{name}.npy", stored)
     make_pack(config)
@@ -70,7 +70,9 @@ def test_export_makes_a_half_precision_folder_that_renders(trained, tmp_path) ->
     assert export(trained, tmp_path) > 0
     pipeline = StudioPipeline.from_pretrained(tmp_path)
     pipeline.set_progress_bar_config(disable=True)
-    images = pipeline(["brass"], control_image=control_tensor(ball()), num_inference_steps=2, output_type="np").images
+    images = pipeline(
+        ["brass"], control_image=control_tensor(ball()), num_inference_steps=2, output_type="np"
+    ).images
     assert images.shape == (1, 64, 64, 3)
     assert np.isfinite(images).all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -10,7 +11,9 @@ from workers.studio.training.config import TrainingConfig, load_config
 
 
 @click.group()
-@click.option("--config", "name", default="first-cut", show_default=True, help="A preset's name, or a TOML file.")
+@click.option(
+    "--config", "name", default="first-cut", show_default=True, help="A preset's name, or a TOML file."
+)
 @click.pass_context
 def main(context: click.Context, name: str) -> None:
     """Make the studio model: parts, render, maps, pack, text, denoiser, decoder, export, sheet.
@@ -69,7 +72,9 @@ def pack(config: TrainingConfig) -> None:
     from workers.studio.training.pack import make_pack
 
     made = make_pack(config)
-    click.echo(f"{len(made.entries)} pictures of {len(made.control)} cameras, deviation {made.latents.float().std():.3f}")
+    click.echo(
+        f"{len(made.entries)} pictures of {len(made.control)} cameras, deviation {made.latents.std():.3f}"
+    )
 
 
 @main.command()
@@ -125,6 +130,26 @@ def sheet(config: TrainingConfig, files: tuple[Path, ...], to: Path, view: str, 
 
     pipeline = StudioPipeline.from_pretrained(weights) if weights else trained_pipeline(config)
     contact_sheet(pipeline, [view_control(path, view) for path in files]).save(to)
+
+
+@main.command()
+@click.option("--count", default=12, show_default=True, help="How many held-out cameras.")
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, path_type=Path),
+    help="A diffusers folder; default the shipped one.",
+)
+@click.pass_obj
+def evaluate(config: TrainingConfig, count: int, weights: Path | None) -> None:
+    """Print figures of a weights folder on held-out families, as JSON."""
+    from workers.studio.pipeline import StudioPipeline
+    from workers.studio.training import evaluate as stage
+    from workers.studio.training.export import WEIGHTS
+
+    folder = weights or WEIGHTS
+    pipeline = StudioPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    click.echo(json.dumps(stage.evaluate(config, pipeline, folder, count), indent=2))
 
 
 if __name__ == "__main__":

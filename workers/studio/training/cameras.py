@@ -21,7 +21,16 @@ STANDARD: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
     "top": ((0, 0, 1), (0, 1, 0)),
     "bottom": ((0, 0, -1), (0, -1, 0)),
 }
-SHARES = {"iso": 0.27, "free": 0.5, "front": 0.04, "back": 0.03, "left": 0.03, "right": 0.04, "top": 0.06, "bottom": 0.03}
+SHARES = {
+    "iso": 0.27,
+    "free": 0.5,
+    "front": 0.04,
+    "back": 0.03,
+    "left": 0.03,
+    "right": 0.04,
+    "top": 0.06,
+    "bottom": 0.03,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,8 @@ class PictureCamera:
 
 def camera_from_json(values: dict[str, Any]) -> PictureCamera:
     """The camera that `as_json` described."""
-    return PictureCamera(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    fixed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return PictureCamera(**fixed)
 
 
 def draw_camera(rng: np.random.Generator, vertices: NDArray[np.float64]) -> PictureCamera:

@@ -51,8 +51,20 @@ COLOURS: dict[str, tuple[str, ...]] = {
     "gold": ("gold", "golden"),
 }
 COATS: dict[str, tuple[str, ...]] = {
-    "anodised": ("{} anodised", "{} anodized", "{} anodised aluminium", "{} anodized aluminum", "anodised {}"),
-    "powder": ("{} powder coat", "{} powder coat", "{} powder-coated", "{} powder coated steel", "powder coat {}"),
+    "anodised": (
+        "{} anodised",
+        "{} anodized",
+        "{} anodised aluminium",
+        "{} anodized aluminum",
+        "anodised {}",
+    ),
+    "powder": (
+        "{} powder coat",
+        "{} powder coat",
+        "{} powder-coated",
+        "{} powder coated steel",
+        "powder coat {}",
+    ),
     "paint": ("glossy {} paint", "{} painted", "{} lacquer", "shiny {} paint", "painted {}", "{} enamel"),
     "plastic": ("{} plastic", "{} plastic", "{} ABS plastic", "{} nylon", "{} polymer"),
 }
@@ -119,5 +131,11 @@ def random_words(rng: Random) -> dict[str, Any]:
     finish = str(rng.choice(METAL_FINISHES[kind])) if kind in METAL_FINISHES else None
     if kind == "plastic":
         finish = str(rng.choice(["matte", "glossy"]))
-    words = {"kind": kind, "finish": finish, "colour": colour, "light": pick(rng, LIGHTS), "floor": pick(rng, FLOORS)}
+    words = {
+        "kind": kind,
+        "finish": finish,
+        "colour": colour,
+        "light": pick(rng, LIGHTS),
+        "floor": pick(rng, FLOORS),
+    }
     return {"family": str(rng.choice(list(NOUNS))), "words": words}

@@ -41,10 +41,10 @@ class TrainingConfig:
     # denoiser
     unet_channels: tuple[int, ...] = (64, 128, 256)
     batch: int = 16
-    learning_rate: float = 4e-4
+    learning_rate: float = 7e-4
     ema: float = 0.999
-    minutes_crops: float = 12.0
-    minutes_denoiser: float = 24.0
+    minutes_crops: float = 16.0
+    minutes_denoiser: float = 9.0
     # decoder
     decoder_widths: tuple[int, ...] = (16, 32, 64, 96)
     decoder_batch: int = 6
@@ -73,4 +73,5 @@ def load_config(name_or_path: str, **overrides: Any) -> TrainingConfig:
     known = {one.name for one in fields(TrainingConfig)}
     if unknown := set(values) - known:
         raise ValueError(f"{path}: no such settings: {', '.join(sorted(unknown))}")
-    return replace(TrainingConfig(), **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    fixed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return replace(TrainingConfig(), **fixed)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from workers.studio.autoencoder import StudioAutoencoder
 from workers.studio.control import EDGES, MASK
@@ -28,6 +28,7 @@ from workers.studio.training.text import load_text, tokenize
 
 PREDICTED, TRUE, BLURRED = 0.68, 0.78, 0.88  # cumulative shares; the rest is noised
 SAVE_EVERY_S = 60.0
+LEARNING_RATE = 1.5e-3
 
 
 def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
@@ -132,7 +133,11 @@ class CropSampler:
         share = self.rng.random()
         strength = 1.0 if share < 0.86 else 0.0 if share < 0.93 else float(self.rng.random())
         pixels = self._pixels[row][window].float() / 127.5 - 1
-        return latents[:, y : y + cells, x : x + cells], from_bytes(control[window][None])[0] * strength, pixels
+        return (
+            latents[:, y : y + cells, x : x + cells],
+            from_bytes(control[window][None])[0] * strength,
+            pixels,
+        )
 
     def _latents(self) -> tuple[int, torch.Tensor]:
         share, rng = self.rng.random(), self.rng
@@ -143,8 +148,8 @@ class CropSampler:
         latents = self.pack.latents[row].float()
         if share >= TRUE:
             window = int(rng.choice([2, 4]))
-            small = F.avg_pool2d(latents[None], window, ceil_mode=True)
-            latents = F.interpolate(small, size=latents.shape[-2:], mode="bilinear")[0]
+            small = functional.avg_pool2d(latents[None], window, ceil_mode=True)
+            latents = functional.interpolate(small, size=latents.shape[-2:], mode="bilinear")[0]
         if share >= BLURRED:
             latents = latents + torch.randn_like(latents) * float(rng.uniform(0.1, 0.5))
         return row, latents
@@ -163,12 +168,12 @@ class CropSampler:
 def decoder_loss(made: torch.Tensor, wanted: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
     """Weighted L1 + 2 · squares + 0.7 · gradients at three scales."""
     mask, edges = control[:, MASK : MASK + 1], control[:, EDGES : EDGES + 1]
-    near = F.avg_pool2d(mask, 33, 1, 16, count_include_pad=False)
-    weight = 1 + 1.5 * F.max_pool2d(edges, 5, 1, 2) + 4 * (1 - mask) * near
-    loss = ((made - wanted).abs() * weight).mean() + 2 * F.mse_loss(made, wanted)
+    near = functional.avg_pool2d(mask, 33, 1, 16, count_include_pad=False)
+    weight = 1 + 1.5 * functional.max_pool2d(edges, 5, 1, 2) + 4 * (1 - mask) * near
+    loss = ((made - wanted).abs() * weight).mean() + 2 * functional.mse_loss(made, wanted)
     for scale in range(3):
         if scale:
-            made, wanted = F.avg_pool2d(made, 2), F.avg_pool2d(wanted, 2)
+            made, wanted = functional.avg_pool2d(made, 2), functional.avg_pool2d(wanted, 2)
         for axis in (2, 3):
             loss = loss + 0.7 * (made.diff(dim=axis) - wanted.diff(dim=axis)).abs().mean()
     return loss
@@ -177,40 +182,68 @@ def decoder_loss(made: torch.Tensor, wanted: torch.Tensor, control: torch.Tensor
 def train_decoder(config: TrainingConfig) -> None:
     """Train until the minutes are used up; goes on from its checkpoint."""
     torch.manual_seed(config.seed)
-    model = new_autoencoder(config)
-    ema = copy.deepcopy(model)
-    path, steps, spent_s = config.folder / "decoder.pt", 0, 0.0
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=1e-4, betas=(0.9, 0.99))
-    if path.exists():
-        state = torch.load(path, weights_only=True)
-        model.load_state_dict(state["model"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        steps, spent_s = state["steps"], state["spent_s"]
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sampler = CropSampler(config, load_pack(config), [config.seed, steps])
-    saved_s, losses = spent_s, []
-    while spent_s < config.minutes_decoder * 60:
+    run = _Run(config)
+    while run.spent_s < config.minutes_decoder * 60:
+        run.step(done=run.spent_s / (config.minutes_decoder * 60))
+    run.save()
+
+
+class _Run:
+    """The state of the training."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.path = config.folder / "decoder.pt"
+        self.batch = config.decoder_batch
+        self.model = new_autoencoder(config)
+        self.ema = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=LEARNING_RATE, weight_decay=1e-4, betas=(0.9, 0.99)
+        )
+        self.steps, self.spent_s = 0, 0.0
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.steps, self.spent_s = state["steps"], state["spent_s"]
+        self.model.to(memory_format=torch.channels_last)
+        self.sampler = CropSampler(config, load_pack(config), [config.seed, self.steps])
+        self.saved_s, self.losses = self.spent_s, [0.0]
+
+    def step(self, *, done: float) -> None:
+        """One optimizer step on one batch. `done` (0..1) sets the learning rate."""
         started = time.monotonic()
-        done = spent_s / (config.minutes_decoder * 60)
-        for group in optimizer.param_groups:
-            group["lr"] = 1.5e-3 * min(1, (steps + 1) / 40) * (0.5 + 0.5 * math.cos(math.pi * done)) + 2e-5
-        crop = sampler.draw(config.decoder_batch)
-        loss = decoder_loss(model(crop.latents, crop.control), crop.pixels, crop.control)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
-        decay = min(0.995, (steps + 1) / (steps + 12))
+        for group in self.optimizer.param_groups:
+            fall = 0.5 + 0.5 * math.cos(math.pi * done)
+            group["lr"] = LEARNING_RATE * min(1, (self.steps + 1) / 40) * fall + 2e-5
+        crop = self.sampler.draw(self.batch)
+        loss = decoder_loss(self.model(crop.latents, crop.control), crop.pixels, crop.control)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        decay = min(0.995, (self.steps + 1) / (self.steps + 12))
         with torch.no_grad():
-            torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
-        losses.append(float(loss.detach()))
-        spent_s += time.monotonic() - started
-        if steps % 50 == 0:
-            print(f"decoder step {steps} loss {np.mean(losses[-50:]):.4f} at {spent_s / 60:.1f} min", flush=True)
-        if spent_s - saved_s > SAVE_EVERY_S or spent_s >= config.minutes_decoder * 60:
-            saved_s = spent_s
-            state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state | {"steps": steps, "spent_s": spent_s}, path.with_suffix(".part"))
-            path.with_suffix(".part").rename(path)
+            fresh = [p.detach() for p in self.model.parameters()]
+            torch._foreach_lerp_(list(self.ema.parameters()), fresh, 1 - decay)
+        self.losses.append(float(loss.detach()))
+        self.spent_s += time.monotonic() - started
+        if self.steps % 50 == 0:
+            mean = float(np.mean(self.losses[-50:]))
+            print(f"decoder step {self.steps} loss {mean:.4f} at {self.spent_s / 60:.1f} min", flush=True)
+        if self.spent_s - self.saved_s > SAVE_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, all or nothing."""
+        self.saved_s = self.spent_s
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps,
+            "spent_s": self.spent_s,
+        }
+        torch.save(state, self.path.with_suffix(".part"))
+        self.path.with_suffix(".part").rename(self.path)

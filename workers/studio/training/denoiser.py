@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from workers.studio.training.captions import caption
@@ -61,14 +61,12 @@ class Sampler:
             control = control[..., y * 8 : (y + cells) * 8, x * 8 : (x + cells) * 8]
         elif small:
             clean = pack.small[rows].float()
-            control = F.avg_pool2d(control.float(), 2)
+            control = functional.avg_pool2d(control.float(), 2)
         scale = np.ones(count)
         share = rng.random(count)
         scale[share < NO_GEOMETRY + WEAK_GEOMETRY] = rng.uniform(0.2, 1)
         scale[share < NO_GEOMETRY] = 0
-        texts = [
-            "" if rng.random() < NO_TEXT else caption(pack.entries[int(row)], rng) for row in rows
-        ]
+        texts = ["" if rng.random() < NO_TEXT else caption(pack.entries[int(row)], rng) for row in rows]
         return Batch(clean, from_bytes(control), torch.from_numpy(scale).float(), texts)
 
 
@@ -125,11 +123,13 @@ class _Run:
         noise = torch.from_numpy(self.sampler.rng.standard_normal(batch.clean.shape, np.float32))
         noisy = noised(batch.clean, noise, self.alpha_bar[steps])
         fast = {"memory_format": torch.channels_last}
-        predicted = self.network(noisy.contiguous(**fast), steps, ids, batch.control.contiguous(**fast), batch.scale)
-        loss = F.mse_loss(predicted, batch.clean)
+        predicted = self.network(
+            noisy.contiguous(**fast), steps, ids, batch.control.contiguous(**fast), batch.scale
+        )
+        loss = functional.mse_loss(predicted, batch.clean)
         self._rate(done)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.steps += 1
@@ -137,16 +137,18 @@ class _Run:
         self._tell(float(loss.detach()), time.monotonic() - started)
 
     def _rate(self, done: float) -> None:
-        """Warm up over 100 steps; after 60 % of the time fall along a cosine."""
+        """Warm up over 50 steps; after 60 % of the time fall along a cosine."""
         fall = 1.0 if done < 0.6 else 0.5 * (1 + math.cos(math.pi * (done - 0.6) / 0.4)) + 0.02
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * min(1, (self.steps + 1) / 100) * fall
+            group["lr"] = self.config.learning_rate * min(1, (self.steps + 1) / 50) * fall
 
     def _average(self) -> None:
         """Exponential moving average, quicker while there is little to average."""
         decay = min(self.config.ema, (self.steps + 1) / (self.steps + 12))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay)
+            torch._foreach_lerp_(
+                list(self.ema.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay
+            )
 
     def _tell(self, loss: float, took_s: float) -> None:
         self.spent_s += took_s

@@ -99,12 +99,16 @@ def draw_surface(rng: Random, kind: str | None = None) -> Surface:
         return _metal(rng, kind)
     if kind == "anodised":
         colour = str(rng.choice(list(ANODISED)))
-        return _coat(rng, (kind, None, colour), linear(ANODISED[colour]) * 0.9 + 0.012, (0.32, 0.85, 0.5, 0.0))
+        return _coat(
+            rng, (kind, None, colour), linear(ANODISED[colour]) * 0.9 + 0.012, (0.32, 0.85, 0.5, 0.0)
+        )
     if kind in ("powder", "paint", "plastic"):
         colour = str(rng.choice(list(PAINTS)))
         finish = str(rng.choice(["matte", "glossy"])) if kind == "plastic" else None
         rough = {"powder": 0.52, "paint": 0.28}.get(kind, 0.5 if finish == "matte" else 0.14)
-        return _coat(rng, (kind, finish, colour), linear(PAINTS[colour]), (rough, 0.0, 0.5, float(kind == "paint")))
+        return _coat(
+            rng, (kind, finish, colour), linear(PAINTS[colour]), (rough, 0.0, 0.5, float(kind == "paint"))
+        )
     return _weathered(rng, kind)
 
 
@@ -123,7 +127,9 @@ def _metal(rng: Random, kind: str) -> Surface:
     return Surface({"kind": kind, "finish": finish, "colour": None}, np.clip(colour, 0, 1), wanted, 1.0)
 
 
-def _coat(rng: Random, names: tuple[str, str | None, str], base: Array, numbers: tuple[float, float, float, float]) -> Surface:
+def _coat(
+    rng: Random, names: tuple[str, str | None, str], base: Array, numbers: tuple[float, float, float, float]
+) -> Surface:
     rough, metallic, specular, clearcoat = numbers
     kind, finish, colour = names
     grain = tiled_noise(rng, (64, 64), 2)[..., None]
@@ -169,8 +175,10 @@ DIRECTIONS, SOLID = _directions()
 
 
 def _panel(azimuth: float, elevation: float, size: tuple[float, float], soft: float = 0.03) -> Array:
-    """A softbox as seen from the origin: 1 inside, 0 outside, (h, w, 1); `size` in tangents of half angles."""
-    axis = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    """A softbox seen from the origin: 1 inside, 0 outside, (h, w, 1); `size` as tangents of half angles."""
+    axis = np.array(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+    )
     right = np.array([-np.sin(azimuth), np.cos(azimuth), 0])
     facing = DIRECTIONS @ axis
     x = (DIRECTIONS @ right) / np.maximum(facing, 1e-3)
@@ -189,7 +197,11 @@ def draw_light(rng: Random, azimuth: float, name: str | None = None) -> tuple[st
     name = name or pick(rng, LIGHTS)
     jitter = lambda width: float(rng.uniform(-width, width))  # noqa: E731 - three letters of noise
     height = DIRECTIONS[..., 2:]
-    left, right, behind = azimuth - 0.9 + jitter(0.15), azimuth + 1.2 + jitter(0.2), azimuth + np.pi + jitter(0.3)
+    left, right, behind = (
+        azimuth - 0.9 + jitter(0.15),
+        azimuth + 1.2 + jitter(0.2),
+        azimuth + np.pi + jitter(0.3),
+    )
     if name == "studio":
         env = 0.17 + 0.2 * np.clip(height, -0.2, 1) + _panel(left, 0.7, (0.55, 0.5)) * 7
         env = env + _panel(right, 0.5, (0.4, 0.7)) * 3 + _panel(behind, 0.6, (0.9, 0.25)) * 4.5
@@ -201,8 +213,14 @@ def draw_light(rng: Random, azimuth: float, name: str | None = None) -> tuple[st
     elif name == "sun":
         sky = np.clip(height * 1.4, 0, 1)
         env = np.array([0.75, 0.78, 0.8]) * (1 - sky) + np.array([0.22, 0.36, 0.62]) * sky
-        env = np.where(height > 0, env, np.array([0.16, 0.15, 0.14])) + _panel(right, 0.55, (0.7, 0.35), 0.2) * 1.2
-        env = env + _panel(azimuth - 1.1 + jitter(0.4), 0.8, (0.06, 0.06), 0.01) * np.array([1, 0.94, 0.84]) * 260
+        env = (
+            np.where(height > 0, env, np.array([0.16, 0.15, 0.14]))
+            + _panel(right, 0.55, (0.7, 0.35), 0.2) * 1.2
+        )
+        env = (
+            env
+            + _panel(azimuth - 1.1 + jitter(0.4), 0.8, (0.06, 0.06), 0.01) * np.array([1, 0.94, 0.84]) * 260
+        )
         exposure = 1.0
     elif name == "dramatic":
         env = 0.03 + _panel(azimuth + np.pi - 0.6, 0.45, (0.2, 0.7)) * 9 + _panel(right, 0.5, (0.25, 0.6)) * 5

@@ -70,7 +70,12 @@ class Denoiser(nn.Module):
         self.text = text
 
     def forward(
-        self, noisy: torch.Tensor, steps: torch.Tensor, ids: torch.Tensor, control: torch.Tensor, scale: torch.Tensor
+        self,
+        noisy: torch.Tensor,
+        steps: torch.Tensor,
+        ids: torch.Tensor,
+        control: torch.Tensor,
+        scale: torch.Tensor,
     ) -> torch.Tensor:
         """The clean latents (B, C, h, w) that noisy ones at time steps (B,) seem to come from.
 

@@ -1,6 +1,6 @@
 """Stage `pack`: the principal components of the patches, and the pictures as latents.
 
-The 16 leading components of 8 × 8 patches keep nearly all that a half-size picture holds, without training.
+The 16 leading components of 8 x 8 patches keep nearly all that a half-size picture holds, without training.
 Latents are scaled by the root of their deviation, not by all of it: coarse channels stay stronger than fine
 ones, so that noise hides the fine ones first and sampling goes from coarse to fine.
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
+from torch.nn import functional
 
 from workers.studio.autoencoder import PatchTransform
 from workers.studio.training.config import TrainingConfig
@@ -28,8 +28,8 @@ FITTED_ON = 240
 class Pack:
     """Training data in memory: N pictures, M cameras.
 
-    entries: what `read_renders` gave. latents (N, C, S/16, S/16) and small (N, C, S/32, S/32), float16: of the
-    picture and of the picture at half the size. control (M, 8, S/2, S/2) bytes. camera (N,): row of control.
+    entries: what `read_renders` gave. latents (N, C, S/16, S/16) and small (N, C, S/32, S/32),
+    float16: of the picture, and of it at half the size. control (M, 8, S/2, S/2) bytes. camera (N,): its row.
     """
 
     entries: list[dict[str, Any]]
@@ -47,13 +47,17 @@ def make_pack(config: TrainingConfig) -> Pack:
     for entry in entries:
         half = half_size(config, entry)
         latents.append(transform.encode(half)[0].half())
-        small.append(transform.encode(F.avg_pool2d(half, 2))[0].half())
+        small.append(transform.encode(functional.avg_pool2d(half, 2))[0].half())
     names = sorted({maps_name(entry) for entry in entries})
-    control = [F.avg_pool2d(read_control(config, name).float(), 2).round().to(torch.uint8) for name in names]
+    control = [
+        functional.avg_pool2d(read_control(config, name).float(), 2).round().to(torch.uint8) for name in names
+    ]
     camera = torch.tensor([names.index(maps_name(entry)) for entry in entries])
     pack = Pack(entries, torch.stack(latents), torch.stack(small), torch.stack(control), camera)
     tensors = {"latents": pack.latents, "small": pack.small, "control": pack.control, "camera": camera}
-    torch.save(tensors, config.folder / "pack.pt")
+    # Beside the old one and renamed: a running training has that one mapped into memory.
+    torch.save(tensors, config.folder / "pack.part")
+    (config.folder / "pack.part").rename(config.folder / "pack.pt")
     torch.save(transform.state_dict(), config.folder / "patches.pt")
     (config.folder / "pack.json").write_text(json.dumps(entries))
     return pack
@@ -85,7 +89,7 @@ def read_pixels(config: TrainingConfig, entry: dict[str, Any]) -> torch.Tensor:
 def half_size(config: TrainingConfig, entry: dict[str, Any]) -> torch.Tensor:
     """A picture at half the training size, (1, 3, S/2, S/2), whichever it was rendered at."""
     pixels = read_pixels(config, entry)[None]
-    return F.avg_pool2d(pixels, 2) if pixels.shape[-1] == config.image_px else pixels
+    return functional.avg_pool2d(pixels, 2) if pixels.shape[-1] == config.image_px else pixels
 
 
 def read_control(config: TrainingConfig, name: str) -> torch.Tensor:
@@ -102,7 +106,7 @@ def _fitted(config: TrainingConfig, entries: list[dict[str, Any]]) -> PatchTrans
     patches = []
     for entry in entries[:: max(1, len(entries) // FITTED_ON)]:
         half = half_size(config, entry)
-        patches.append(F.pixel_unshuffle(half, 8).flatten(2)[0].T)
+        patches.append(functional.pixel_unshuffle(half, 8).flatten(2)[0].T)
     seen = torch.cat(patches)
     mean = seen.mean(0)
     variance, basis = torch.linalg.eigh(torch.cov((seen - mean).T))

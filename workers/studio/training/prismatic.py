@@ -9,6 +9,7 @@ import numpy as np
 from workers.studio.training.solids import (
     Point2,
     Shape,
+    anywhere,
     at_height,
     box,
     chamfer,
@@ -63,7 +64,9 @@ def bracket(rng: Random) -> Shape:
     wall = drill(wall, [(b * 0.62, 0)], w * rng.uniform(0.12, 0.24))
     wall = move(turn(wall, -90, "y"), t, 0, 0)
     body = fuse(base, wall)
-    body = drill(body, [(a * 0.72, s * w * 0.28) for s in (-1, 1)], rng.uniform(2.5, 4.5), depth=2 * t, top=1.5 * t)
+    body = drill(
+        body, [(a * 0.72, s * w * 0.28) for s in (-1, 1)], rng.uniform(2.5, 4.5), depth=2 * t, top=1.5 * t
+    )
     count = int(rng.integers(0, 3))
     reach = min(a, b) * rng.uniform(0.35, 0.6)
     for k in range(count):
@@ -127,7 +130,9 @@ def heatsink(rng: Random) -> Shape:
     n, h = int(rng.integers(6, 14)), rng.uniform(15, 42)
     thick = x / n * rng.uniform(0.25, 0.45)
     gap = (x - n * thick) / (n - 1)
-    gaps = [box(gap, 2 * y, h + 1, (-x / 2 + thick + gap / 2 + k * (thick + gap), 0, t)) for k in range(n - 1)]
+    gaps = [
+        box(gap, 2 * y, h + 1, (-x / 2 + thick + gap / 2 + k * (thick + gap), 0, t)) for k in range(n - 1)
+    ]
     body = cut(box(x, y, t + h), *gaps)
     if rng.random() < 0.4:
         body = cut(body, box(2 * x, rng.uniform(5, 9), h + 1, (0, 0, t + h * 0.3)))
@@ -140,7 +145,7 @@ def heatsink(rng: Random) -> Shape:
 def block(rng: Random) -> Shape:
     """A fixture block with a vee, a slot or a step, cross bores and screw holes."""
     x, y, h = rng.uniform(40, 80), rng.uniform(40, 90), rng.uniform(30, 60)
-    body = chamfer(box(x, y, h), rng.uniform(0.8, 2.5), lambda m, d: True)
+    body = chamfer(box(x, y, h), rng.uniform(0.8, 2.5), anywhere)
     kind, depth = rng.integers(0, 3), rng.uniform(0.25, 0.5) * h
     if kind == 0:
         vee = prism([(-depth, 0), (depth, 0), (0, -depth)], 2 * y)
@@ -159,10 +164,12 @@ def manifold(rng: Random) -> Shape:
     n = int(rng.integers(2, 5))
     pitch, d, h = rng.uniform(22, 32), rng.uniform(35, 50), rng.uniform(30, 45)
     x = n * pitch + 10
-    body = chamfer(box(x, d, h), 1.2, lambda m, v: True)
+    body = chamfer(box(x, d, h), 1.2, anywhere)
     for k in range(n):
         at = (k - (n - 1) / 2) * pitch
-        body = cut(body, cylinder(pitch * 0.22, 25, (at, 0, h - 20)), cylinder(pitch * 0.34, 10, (at, 0, h - 2.5)))
+        body = cut(
+            body, cylinder(pitch * 0.22, 25, (at, 0, h - 20)), cylinder(pitch * 0.34, 10, (at, 0, h - 2.5))
+        )
         body = cut(body, cylinder(pitch * 0.18, 30, (at, -d / 2 - 1, h * 0.45), "y"))
         body = cut(body, cylinder(pitch * 0.28, 4, (at, -d / 2 - 1, h * 0.45), "y"))
     return cut(body, cylinder(h * 0.18, 2 * x, (-x, 0, h * 0.45), "x"))
@@ -189,9 +196,11 @@ def lever(rng: Random) -> Shape:
     body = drill(body, [(0, 0)], r1 * rng.uniform(0.45, 0.65))
     body = drill(body, [(length, 0)], r2 * rng.uniform(0.4, 0.6))
     if rng.random() < 0.5:
-        slot = prism([(length * 0.35, -3), (length * 0.65, -3), (length * 0.65, 3), (length * 0.35, 3)], 200, -50)
+        slot = prism(
+            [(length * 0.35, -3), (length * 0.65, -3), (length * 0.65, 3), (length * 0.35, 3)], 200, -50
+        )
         body = cut(body, fillet(slot, 2.9, upright))
-    return chamfer(body, 0.8, lambda m, d: at_height(t)(m, d))
+    return chamfer(body, 0.8, at_height(t))
 
 
 def hinge(rng: Random) -> Shape:
@@ -213,7 +222,9 @@ def pillow(rng: Random) -> Shape:
     r, t = rng.uniform(16, 26), rng.uniform(18, 28)
     height, foot = r * rng.uniform(1.5, 1.9), rng.uniform(8, 13)
     width = r * rng.uniform(4.4, 5.2)
-    body = fuse(box(width, t * 1.2, foot), box(2 * r, t, height), cylinder(r * 1.25, t, (0, -t / 2, height), "y"))
+    body = fuse(
+        box(width, t * 1.2, foot), box(2 * r, t, height), cylinder(r * 1.25, t, (0, -t / 2, height), "y")
+    )
     body = cut(body, cylinder(r * rng.uniform(0.6, 0.8), 200, (0, -100, height), "y"))
     return drill(body, [(s * width * 0.41, 0) for s in (-1, 1)], rng.uniform(3.5, 5.5))
 

@@ -22,7 +22,9 @@ from workers.studio.training.parts import read_parts
 from workers.studio.training.tessellation import training_mesh
 
 
-def render_parts(config: TrainingConfig, process: int = 0, processes: int = 1, *, minutes: float = 1e9) -> int:
+def render_parts(
+    config: TrainingConfig, process: int = 0, processes: int = 1, *, minutes: float = 1e9
+) -> int:
     """Render what this process owes and nobody has; return how many pictures it made."""
     from workers.studio.training.scene import Look, Quality, path_trace
 
@@ -46,11 +48,19 @@ def render_parts(config: TrainingConfig, process: int = 0, processes: int = 1, *
         quality = Quality(size_px, config.samples_per_pixel, int(rng.integers(1 << 30)))
         picture = path_trace(scene_mesh(mesh), camera, look, quality)
         words = {"light": light, "floor": floor_name, **surface.names}
-        known = {"words": words, "camera": camera.as_json(), "camera_number": camera_number, "size_px": size_px}
+        known = {
+            "words": words,
+            "camera": camera.as_json(),
+            "camera_number": camera_number,
+            "size_px": size_px,
+        }
         _save(folder, name, picture, part | known)
         made += 1
         if made % 20 == 0:
-            print(f"process {process}: {made} pictures, {(time.monotonic() - started) / made:.2f} s each", flush=True)
+            print(
+                f"process {process}: {made} pictures, {(time.monotonic() - started) / made:.2f} s each",
+                flush=True,
+            )
     return made
 
 
@@ -75,8 +85,9 @@ def _owed(config: TrainingConfig, process: int, processes: int) -> Iterator[tupl
                     yield part, camera_number, look_number
 
 
-def _save(folder: Path, name: str, picture: np.ndarray[Any, np.dtype[np.uint8]], entry: dict[str, Any]) -> None:
+def _save(
+    folder: Path, name: str, picture: np.ndarray[Any, np.dtype[np.uint8]], entry: dict[str, Any]
+) -> None:
     """The picture first: an entry that exists has its picture."""
     Image.fromarray(picture).save(folder / f"{name}.png", compress_level=1)
     (folder / f"{name}.json").write_text(json.dumps(entry))
-

@@ -48,11 +48,15 @@ HERE = Path(__file__).parents[3] / "mfgviz" / "samples"
 def bracket() -> Shape:
     """A motor bracket: a slotted foot, an upright plate for a NEMA 23 motor, two ribs."""
     width, foot, wall, thick = 70.0, 64.0, 72.0, 7.0
-    base = fillet(box(foot, width, thick, (foot / 2, 0, 0)), 8, lambda m, d: upright(m, d) and m[0] > foot / 2)
+    base = fillet(
+        box(foot, width, thick, (foot / 2, 0, 0)), 8, lambda m, d: upright(m, d) and m[0] > foot / 2
+    )
     for y in (-24.0, 24.0):
         slot = box(14, 6.6, 40, (44, y, -10))
         base = cut(base, fillet(slot, 3.25, upright))
-    plate = fillet(box(wall, width, thick, (wall / 2, 0, 0)), 9, lambda m, d: upright(m, d) and m[0] > wall / 2)
+    plate = fillet(
+        box(wall, width, thick, (wall / 2, 0, 0)), 9, lambda m, d: upright(m, d) and m[0] > wall / 2
+    )
     middle, pitch = 38.0, 47.14 / 2
     plate = drill(plate, [(middle, 0)], 19.2)
     plate = drill(plate, [(middle + x, y) for x in (-pitch, pitch) for y in (-pitch, pitch)], 2.7)
@@ -61,14 +65,14 @@ def bracket() -> Shape:
     for y in (-width / 2, width / 2 - 5):
         rib = prism([(0, 0), (36, 0), (0, 46)], 5)
         body = fuse(body, move(turn(rib, 90, "x"), thick - 0.01, y + 5, thick - 0.01))
-    return chamfer(body, 0.8, lambda m, d: abs(m[2] - thick) < 1e-3 and m[0] > foot - 1)
+    return chamfer(body, 0.8, lambda m, _: abs(m[2] - thick) < 1e-3 and m[0] > foot - 1)
 
 
 def flange() -> Shape:
     """A hub flange: eight bolt holes, a tapered neck with a fillet, a bore with a keyway."""
     body = chamfer(cylinder(60, 14), 1.5, at_height(14))
     body = fuse(body, cylinder(46, 2.5, (0, 0, 13.9)), cone(31, 26, 34, (0, 0, 16.3)))
-    body = fillet(body, 4, lambda m, d: abs(m[2] - 16.4) < 0.1 and math.hypot(m[0], m[1]) < 40)
+    body = fillet(body, 4, lambda m, _: abs(m[2] - 16.4) < 0.1 and math.hypot(m[0], m[1]) < 40)
     body = chamfer(body, 1.2, at_height(50.3))
     places = [(50 * math.cos(a), 50 * math.sin(a)) for a in (math.pi * (k + 0.5) / 4 for k in range(8))]
     body = drill(drill(body, places, 4.5), [(0, 0)], 17)

@@ -69,10 +69,14 @@ def tone_map(light: Array) -> Array:
     """Linear light to sRGB 0 to 1: straight up to 0.8, then a shoulder that never clips hard."""
     x = np.maximum(light, 0)
     x = np.where(x < 0.8, x, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2 * 0.9)))
-    return np.clip(np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-6) ** (1 / 2.4) - 0.055), 0, 1)
+    return np.clip(
+        np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-6) ** (1 / 2.4) - 0.055), 0, 1
+    )
 
 
-def _scene(mesh: SceneMesh, camera: PictureCamera, look: Look, quality: Quality, *, has_floor: bool) -> dict[str, Any]:
+def _scene(
+    mesh: SceneMesh, camera: PictureCamera, look: Look, quality: Quality, *, has_floor: bool
+) -> dict[str, Any]:
     made: dict[str, Any] = {
         "type": "scene",
         "part": _part(mesh, look.surface),
@@ -134,7 +138,12 @@ def _floor(look: Look) -> Any:
         "specular": 0.4,
     }
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32) * FLOOR_HALF
-    turn = np.array([[np.cos(look.floor_turn), -np.sin(look.floor_turn)], [np.sin(look.floor_turn), np.cos(look.floor_turn)]])
+    turn = np.array(
+        [
+            [np.cos(look.floor_turn), -np.sin(look.floor_turn)],
+            [np.sin(look.floor_turn), np.cos(look.floor_turn)],
+        ]
+    )
     places = np.concatenate([corners, np.zeros((4, 1))], 1).astype(np.float32)
     up = np.tile(np.array([0, 0, 1], np.float32), (4, 1))
     uv = (corners @ turn / 2.6 + 0.37).astype(np.float32)
@@ -143,13 +152,17 @@ def _floor(look: Look) -> Any:
     return made
 
 
-def _mesh(name: str, bsdf: dict[str, Any], corners: tuple[Array, Array, Array], faces: NDArray[np.uint32]) -> Any:
+def _mesh(
+    name: str, bsdf: dict[str, Any], corners: tuple[Array, Array, Array], faces: NDArray[np.uint32]
+) -> Any:
     properties = mi.Properties()
     properties["bsdf"] = mi.load_dict(bsdf)
     made = mi.Mesh(name, len(corners[0]), len(faces) // 3, props=properties,
                    has_vertex_normals=True, has_vertex_texcoords=True)  # fmt: skip
     values = mi.traverse(made)
-    values["vertex_positions"], values["vertex_normals"], values["vertex_texcoords"] = (c.ravel() for c in corners)
+    values["vertex_positions"], values["vertex_normals"], values["vertex_texcoords"] = (
+        c.ravel() for c in corners
+    )
     values["faces"] = faces
     values.update()
     return made
@@ -158,7 +171,9 @@ def _mesh(name: str, bsdf: dict[str, Any], corners: tuple[Array, Array, Array], 
 def _sensor(mesh: SceneMesh, camera: PictureCamera, quality: Quality) -> dict[str, Any]:
     origin = (np.array(camera.eye) - mesh.centre) * mesh.scale
     target = origin + np.array(camera.forward)
-    look_at = mi.ScalarTransform4f().look_at(origin=origin.tolist(), target=target.tolist(), up=list(camera.up))
+    look_at = mi.ScalarTransform4f().look_at(
+        origin=origin.tolist(), target=target.tolist(), up=list(camera.up)
+    )
     made: dict[str, Any] = {
         "film": {"type": "hdrfilm", "width": quality.size_px, "height": quality.size_px,
                  "rfilter": {"type": "box"}, "pixel_format": "rgba"},
@@ -168,7 +183,10 @@ def _sensor(mesh: SceneMesh, camera: PictureCamera, quality: Quality) -> dict[st
     }  # fmt: skip
     if camera.projection == "orthographic":
         half = camera.height * mesh.scale / 2
-        return made | {"type": "orthographic", "to_world": look_at @ mi.ScalarTransform4f().scale([half, half, 1])}
+        return made | {
+            "type": "orthographic",
+            "to_world": look_at @ mi.ScalarTransform4f().scale([half, half, 1]),
+        }
     return made | {"type": "perspective", "fov": float(np.degrees(camera.height)), "to_world": look_at}
 
 

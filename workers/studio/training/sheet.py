@@ -36,7 +36,10 @@ def view_control(path: Path, view: str = "iso", size_px: int = 512) -> torch.Ten
 
 
 def contact_sheet(
-    pipeline: StudioPipeline, controls: Sequence[torch.Tensor], prompts: Sequence[str] = PROMPTS, seed: int = 7
+    pipeline: StudioPipeline,
+    controls: Sequence[torch.Tensor],
+    prompts: Sequence[str] = PROMPTS,
+    seed: int = 7,
 ) -> Image.Image:
     """One row a part, one column a prompt; every picture begins from the same seed."""
     rows = []
@@ -46,6 +49,7 @@ def contact_sheet(
             control_image=control.expand(len(prompts), -1, -1, -1),
             generator=[torch.Generator().manual_seed(seed) for _ in prompts],
             output_type="np",
-        )
-        rows.append(np.concatenate(list(made.images), 1))
+            return_dict=False,
+        )[0]
+        rows.append(np.concatenate(list(made), 1))
     return Image.fromarray((np.concatenate(rows, 0) * 255 + 0.5).astype(np.uint8))

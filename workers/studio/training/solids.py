@@ -128,13 +128,17 @@ def turn(shape: Shape, degrees: float, axis: str = "z") -> Shape:
     return BRepBuilderAPI_Transform(shape, step, True).Shape()
 
 
-def ring_of(make: Callable[[float, float], Shape], radius: float, count: int, start: float = 0) -> list[Shape]:
+def ring_of(
+    make: Callable[[float, float], Shape], radius: float, count: int, start: float = 0
+) -> list[Shape]:
     """`make(x, y)` at `count` places on a circle."""
     angles = [start + 2 * math.pi * k / count for k in range(count)]
     return [make(radius * math.cos(a), radius * math.sin(a)) for a in angles]
 
 
-def drill(body: Shape, places: Iterable[Point2], radius: float, depth: float = 1e3, top: float = 500) -> Shape:
+def drill(
+    body: Shape, places: Iterable[Point2], radius: float, depth: float = 1e3, top: float = 500
+) -> Shape:
     """Holes downwards from `top`."""
     return cut(body, *(cylinder(radius, depth, (x, y, top - depth)) for x, y in places))
 
@@ -146,6 +150,11 @@ Wanted = Callable[[Point, Point], bool]
 def upright(_middle: Point, direction: Point) -> bool:
     """Edges along z."""
     return abs(direction[2]) > 0.99
+
+
+def anywhere(_middle: Point, _direction: Point) -> bool:
+    """All edges."""
+    return True
 
 
 def at_height(z: float) -> Wanted:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
+from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from workers.studio.training.captions import COLOURS, FINISHES, FLOORS, LIGHTS, caption, random_words
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.looks import KINDS
 
-SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
+SPECIAL = PAD, START, END, UNKNOWN = ("<pad>", "<s>", "</s>", "<unk>")
 INGREDIENTS: dict[str, tuple[str | None, ...]] = {
     "kind": tuple(KINDS),
     "finish": tuple(FINISHES),
@@ -32,7 +32,7 @@ INGREDIENTS: dict[str, tuple[str | None, ...]] = {
 def train_tokenizer(config: TrainingConfig, captions: int = 20_000) -> PreTrainedTokenizerFast:
     """Byte-pair encoding (Sennrich et al. 2016) of lower-cased words, trained on random captions."""
     rng = np.random.default_rng(config.seed)
-    made = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    made = Tokenizer(models.BPE(unk_token=UNKNOWN, end_of_word_suffix="</w>"))
     made.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.BPEDecoder(suffix="</w>")
@@ -49,10 +49,10 @@ def train_tokenizer(config: TrainingConfig, captions: int = 20_000) -> PreTraine
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
+        pad_token=PAD,
+        bos_token=START,
+        eos_token=END,
+        unk_token=UNKNOWN,
         model_max_length=config.text_tokens,
     )
 
@@ -112,7 +112,7 @@ def train_text(config: TrainingConfig) -> None:
             group["lr"] = 1e-3 * min(1, (step + 1) / 50) * (1 - 0.9 * step / config.text_steps)
         loss, right = _read_batch(reader, tokenizer, rng, config)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
         optimizer.step()
         if step % 50 == 49:
@@ -131,7 +131,7 @@ def _read_batch(
     loss, right = torch.zeros(()), {}
     for name, options in INGREDIENTS.items():
         wanted = torch.tensor([options.index(entry["words"][name]) for entry in entries])
-        loss = loss + F.cross_entropy(logits[name], wanted)
+        loss = loss + functional.cross_entropy(logits[name], wanted)
         right[name] = round(float((logits[name].argmax(1) == wanted).float().mean()), 2)
     return loss, right
 

@@ -44,7 +44,9 @@ def flange(rng: Random) -> Shape:
     body = chamfer(cylinder(r, t), rng.uniform(0.8, 2), at_height(t))
     neck = cone(hub * rng.uniform(1.0, 1.2), hub, height, (0, 0, t - 0.1))
     body = fuse(body, chamfer(neck, 1.0, at_height(t - 0.1 + height)))
-    body = fillet(body, rng.uniform(1, 3), lambda m, d: abs(m[2] - t) < 0.05 and math.hypot(m[0], m[1]) < r * 0.65)
+    body = fillet(
+        body, rng.uniform(1, 3), lambda m, _: abs(m[2] - t) < 0.05 and math.hypot(m[0], m[1]) < r * 0.65
+    )
     body = drill(body, around(r * pitch, count), rng.uniform(2.8, 4.6))
     return drill(body, [(0, 0)], hub * rng.uniform(0.5, 0.78))
 
@@ -73,13 +75,22 @@ def gear(rng: Random) -> Shape:
     module = 2 * r / teeth
     outline: list[Point2] = []
     for k in range(teeth):
-        for at, radius in ((-0.29, -1.15), (-0.24, -0.3), (-0.13, 0.9), (0.13, 0.9), (0.24, -0.3), (0.29, -1.15)):
+        for at, radius in (
+            (-0.29, -1.15),
+            (-0.24, -0.3),
+            (-0.13, 0.9),
+            (0.13, 0.9),
+            (0.24, -0.3),
+            (0.29, -1.15),
+        ):
             angle, size = 2 * math.pi * (k + at) / teeth, r + module * radius
             outline.append((size * math.cos(angle), size * math.sin(angle)))
     body, root, bore = prism(outline, t), r - 1.15 * module, r * rng.uniform(0.15, 0.26)
     kind = rng.integers(0, 3)
     if kind == 0:
-        groove = cut(cylinder(root * 0.84, t * 0.3, (0, 0, t * 0.75)), cylinder(bore * 1.8, t, (0, 0, t * 0.5)))
+        groove = cut(
+            cylinder(root * 0.84, t * 0.3, (0, 0, t * 0.75)), cylinder(bore * 1.8, t, (0, 0, t * 0.5))
+        )
         body = cut(body, groove, move(groove, 0, 0, -t * 0.8))
     elif kind == 1:
         body = drill(body, around(root * 0.62, int(rng.integers(4, 7))), root * 0.17)
@@ -96,7 +107,13 @@ def pulley(rng: Random) -> Shape:
     profile: list[Point2] = [(0.0, 0.0)]
     z = 0.0
     for _ in range(count):
-        profile += [(r, z), (r, z + rim), (r - g, z + rim + w * 0.3), (r - g, z + rim + w * 0.7), (r, z + rim + w)]
+        profile += [
+            (r, z),
+            (r, z + rim),
+            (r - g, z + rim + w * 0.3),
+            (r - g, z + rim + w * 0.7),
+            (r, z + rim + w),
+        ]
         z += rim + w
     body = revolve([*profile, (r, z + rim), (0.0, z + rim)])
     total, bore = z + rim, rng.uniform(6, 10)
@@ -155,7 +172,9 @@ def bolt(rng: Random) -> Shape:
     if rng.random() < 0.6:
         top = prism(around(r * 1.95, 6), head, length - 0.1)
     else:
-        top = chamfer(cylinder(r * 1.6, head * 1.3, (0, 0, length - 0.1)), 0.8, at_height(length - 0.1 + head * 1.3))
+        top = chamfer(
+            cylinder(r * 1.6, head * 1.3, (0, 0, length - 0.1)), 0.8, at_height(length - 0.1 + head * 1.3)
+        )
         top = cut(top, prism(around(r * 0.9, 6), head, length + head * 0.5))
     body = fuse(body, top)
     if rng.random() < 0.5:
@@ -167,7 +186,9 @@ def bushing(rng: Random) -> Shape:
     """A collared sleeve with a cross bore or grooves."""
     r, h = rng.uniform(16, 28), rng.uniform(25, 55)
     collar, t = r * rng.uniform(1.25, 1.6), rng.uniform(4, 9)
-    body = chamfer(fuse(cylinder(r, h), cylinder(collar, t)), 1.0, lambda m, d: at_height(h)(m, d) or at_height(t)(m, d))
+    body = chamfer(
+        fuse(cylinder(r, h), cylinder(collar, t)), 1.0, lambda m, d: at_height(h)(m, d) or at_height(t)(m, d)
+    )
     body = drill(body, [(0, 0)], r * rng.uniform(0.5, 0.75))
     if rng.random() < 0.6:
         body = cut(body, cylinder(r * 0.18, 4 * r, (-2 * r, 0, h * 0.6), "x"))
@@ -181,7 +202,10 @@ def bearing(rng: Random) -> Shape:
     middle, ball = (r + bore) / 2, (r - bore) * 0.26
     outer = cut(chamfer(cylinder(r, t), 1, at_height(t)), cylinder(middle + ball * 0.7, 3 * t, (0, 0, -t)))
     inner = cut(cylinder(middle - ball * 0.7, t), cylinder(bore, 3 * t, (0, 0, -t)))
-    cage = cut(cylinder(middle + ball * 0.75, t * 0.3, (0, 0, t * 0.35)), cylinder(middle - ball * 0.75, 3 * t, (0, 0, -t)))
+    cage = cut(
+        cylinder(middle + ball * 0.75, t * 0.3, (0, 0, t * 0.35)),
+        cylinder(middle - ball * 0.75, 3 * t, (0, 0, -t)),
+    )
     balls = ring_of(lambda x, y: sphere(ball, (x, y, t / 2)), middle, count)
     return fuse(cage, outer, inner, *balls)
 
@@ -203,7 +227,11 @@ def fitting(rng: Random) -> Shape:
 def impeller(rng: Random) -> Shape:
     """A disc with swept blades (never trained on)."""
     r, t, count = rng.uniform(38, 50), rng.uniform(4, 6), int(rng.integers(5, 10))
-    height, half, sweep = rng.uniform(12, 22), rng.uniform(1, 1.6), rng.uniform(0.5, 1.0) * float(rng.choice([-1, 1]))
+    height, half, sweep = (
+        rng.uniform(12, 22),
+        rng.uniform(1, 1.6),
+        rng.uniform(0.5, 1.0) * float(rng.choice([-1, 1])),
+    )
     reach = np.linspace(0.22, 0.97, 12)
     line = np.stack([r * reach * np.cos(sweep * reach), r * reach * np.sin(sweep * reach)], 1)
     along = np.gradient(line, axis=0)
