@@ -45,6 +45,11 @@ class PatchTransform(nn.Module):
         patches = functional.conv2d(latents, (self.basis / self.scale)[:, :, None, None], self.mean)
         return functional.pixel_shuffle(patches, PATCH_PX)
 
+    def mean_colour(self, latents: torch.Tensor) -> torch.Tensor:
+        """The mean colours (B, 3, h, w) of the patches that the latents stand for."""
+        weight = (self.basis / self.scale).view(3, PATCH_PX**2, -1).mean(1)
+        return functional.conv2d(latents, weight[:, :, None, None], self.mean.view(3, -1).mean(1))
+
 
 class Residual(nn.Module):
     """Two convolutions beside an identity; the second starts small."""
@@ -98,10 +103,6 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         self.latents_in = nn.Conv2d(3 * latent_channels + 2, core, 3, padding=1)
         self.merge = nn.Conv2d(core + w16, core, 3, padding=1)
         self.core = nn.Sequential(*(Residual(core) for _ in range(3)))
-        # Corrections to the linear decoding of either layer; zero at first, so training begins from it.
-        self.patch_fix = nn.Conv2d(core, 2 * PATCH_VALUES, 1)
-        nn.init.zeros_(self.patch_fix.weight)
-        nn.init.zeros_(self.patch_fix.bias)  # type: ignore[arg-type]
         steps = ((core, w8), (w8, w4), (w4, w2))
         self.up = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in steps)
         self.join = nn.ModuleList(nn.Conv2d(2 * b, b, 3, padding=1) for _, b in steps)
@@ -135,17 +136,12 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         mask = control[:, MASK : MASK + 1]
         levels = self.guide(guide)
         on_part, on_rest = solid_cells(mask, self.latent_scale)
-        part, rest = fill_in(latents, on_part), fill_in(latents, on_rest)
+        part, rest = fill_in(latents, on_part, finest=3), fill_in(latents, on_rest, finest=3)
         h = self.latents_in(torch.cat([latents, part, rest, on_part, on_rest], 1))
         h = self.core(self.merge(torch.cat([functional.relu(h), levels[4]], 1)))
-        fix_part, fix_rest = self.patch_fix(h).chunk(2, 1)
-        layers = torch.cat(
-            [
-                self.patches.decode(part) + functional.pixel_shuffle(fix_part, PATCH_PX),
-                self.patches.decode(rest) + functional.pixel_shuffle(fix_rest, PATCH_PX),
-            ],
-            1,
-        )
+        # Either layer begins as the cells' mean colours: finer patches of sampled latents are seldom right.
+        colours = torch.cat([self.patches.mean_colour(part), self.patches.mean_colour(rest)], 1)
+        layers = functional.interpolate(colours, scale_factor=8.0, mode="bilinear", align_corners=False)
         for up, join, refine, level in zip(self.up, self.join, self.refine, levels[3:0:-1], strict=True):
             h = refine(
                 join(

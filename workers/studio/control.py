@@ -69,15 +69,16 @@ def features(control: torch.Tensor) -> torch.Tensor:
     return torch.cat([control, mirrored, wide], 1)
 
 
-def fill_in(latents: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def fill_in(latents: torch.Tensor, weight: torch.Tensor, finest: int = 1) -> torch.Tensor:
     """Latents (B, C, h, w) with the cells of no weight (B, 1, h, w) filled from the nearest that have some.
 
     Mask-normalised pooling over growing windows: where a window holds enough weight its weighted mean is
-    taken, what is still open takes the next larger window, and at last the whole picture's mean.
+    taken, what is still open takes the next larger window, and at last the whole picture's mean. `finest`
+    is the first window: 1 keeps what is there, 3 smooths it.
     """
     weighted = latents * weight
     filled, open_share = torch.zeros_like(latents), torch.ones_like(weight)
-    for window in (1, 3, 7, 15):
+    for window in (finest, 3, 7, 15):
         pad = window // 2
         mass = functional.avg_pool2d(weight, window, 1, pad)
         mean = functional.avg_pool2d(weighted, window, 1, pad) / (mass + 1e-4)

@@ -59,8 +59,8 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         autoencoder: StudioAutoencoder,
         scheduler: Any,
         native_size_px: int = 512,
-        default_steps: int = 14,
-        default_guidance_scale: float = 3.0,
+        default_steps: int = 4,
+        default_guidance_scale: float = 2.5,
     ) -> None:
         super().__init__()
         self.register_modules(

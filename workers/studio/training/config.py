@@ -43,14 +43,14 @@ class TrainingConfig:
     batch: int = 16
     learning_rate: float = 7e-4
     ema: float = 0.999
-    minutes_crops: float = 16.0
-    minutes_denoiser: float = 9.0
+    minutes_crops: float = 26.5
+    minutes_denoiser: float = 3.0
     # decoder
     decoder_widths: tuple[int, ...] = (16, 32, 64, 96)
     decoder_batch: int = 6
     decoder_crop_px: int = 192
-    minutes_decoder: float = 12.0
-    predictions: int = 600
+    minutes_decoder: float = 15.0
+    predictions: int = 256
 
     @property
     def folder(self) -> Path:
