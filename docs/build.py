@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mfgviz import errors
+from mfgviz.cli import reference
 from mfgviz.errors import MfgvizError
 from mfgviz.settings import ENV_PREFIX, explain_settings
 
@@ -54,7 +55,7 @@ def _all_errors() -> list[type[MfgvizError]]:
     ]
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+PAGES = {"settings.md": settings_page, "errors.md": errors_page, "cli.md": reference.page}
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,13 @@ from sqlalchemy.orm import Session
 
 from mfgviz import catalog, jobs
 from mfgviz.database import Database, after_commit
-from mfgviz.errors import BulkInputError, GeometryNotFoundError, InvalidInputError, MfgvizError
+from mfgviz.errors import (
+    BulkInputError,
+    DuplicatePartError,
+    InputFileNotFoundError,
+    InvalidInputError,
+    MfgvizError,
+)
 from mfgviz.intake import Ask, Lookup, ask_from_json, prepare
 from mfgviz.jobs import Submission, Submitted
 from mfgviz.queue import TASK_RENDER, Doorbell
@@ -48,9 +54,11 @@ class Rejected:
 
 @dataclass(slots=True)
 class BulkReport:
-    """What became of the lines."""
+    """What became of the lines. `updated` of the accepted were there before; `rung` messages were sent."""
 
     accepted: int = 0
+    updated: int = 0
+    rung: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     jobs: list[Submitted] = field(default_factory=list)
 
@@ -65,8 +73,9 @@ class BulkReport:
         shown = [f"  line {one.line}: {one.reason}" for one in self.rejected[:SHOWN_LINES]]
         more = len(self.rejected) - SHOWN_LINES
         shown += [f"  and {more} more"] if more > 0 else []
+        lines = "1 line" if len(self.rejected) == 1 else f"{len(self.rejected)} lines"
         raise BulkInputError(
-            f"{len(self.rejected)} lines of {source} could not be used:\n" + "\n".join(shown),
+            f"{lines} of {source} could not be used:\n" + "\n".join(shown),
             remedy=f"{self.accepted} went in. Mend these lines and give them alone, or all again.",
         )
 
@@ -80,19 +89,33 @@ def read_csv(path: Path, scalar: Callable[[str], Any] = str) -> Iterator[Line]:
     """The lines of a CSV file with a head; each as a `NewPart`.
 
     Raises:
-        GeometryNotFoundError, InvalidInputError: the file cannot be read, or has no such head.
+        InputFileNotFoundError, InvalidInputError: the file cannot be read, or has no such head.
     """
-    with _open(path) as stream:
+    with open_lines(path) as stream:
         reader = csv.DictReader(stream)
-        if reader.fieldnames is None or "number" not in reader.fieldnames:
-            raise InvalidInputError(
-                f"{path} has no column `number`.", remedy="Its first line names the columns."
-            )
-        for row in reader:
-            yield _csv_line(reader.line_num, row, scalar)
+        _check_head(path, reader.fieldnames or ())
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Line(reader.line_num, None, InvalidInputError(f"It is no CSV: {error}."))
+            else:
+                yield _csv_line(reader.line_num, row, scalar)
 
 
-def _csv_line(number: int, row: dict[str | None, Any], scalar: Callable[[str], Any]) -> Line:
+def _check_head(path: Path, names: Sequence[str]) -> None:
+    """A bad column is said once, instead of at every line."""
+    if "number" not in names:
+        raise InvalidInputError(f"{path} has no column `number`.", remedy="Its first line names the columns.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputError(f"{path} has two columns {twice[0]!r}.", remedy="Rename one of them.")
+    catalog.check_attributes({name: "" for name in names if name not in ("number", "name")})
+
+
+def _csv_line(number: int, row: Mapping[Any, Any], scalar: Callable[[str], Any]) -> Line:
     try:
         if None in row:
             raise InvalidInputError("It has more columns than the head.")
@@ -111,42 +134,76 @@ def read_jsonl(stream: IO[str]) -> Iterator[Line]:
         if not text.strip():
             continue
         try:
-            yield Line(number, ask_from_json(json.loads(text)))
+            plain = json.loads(text)
+            for value in _texts(plain):
+                catalog.check_text("line", value)
+            yield Line(number, ask_from_json(plain))
         except MfgvizError as error:
             yield Line(number, None, error)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield Line(number, None, InvalidInputError(f"It is no JSON: {error}."))
 
 
+def _texts(plain: object) -> Iterator[str]:
+    if isinstance(plain, str):
+        yield plain
+    elif isinstance(plain, dict):
+        for key, value in plain.items():
+            yield key
+            yield from _texts(value)
+    elif isinstance(plain, list):
+        for value in plain:
+            yield from _texts(value)
+
+
 def open_lines(path: Path) -> IO[str]:
-    """The file, for `read_jsonl`. Raises GeometryNotFoundError."""
-    return _open(path)
+    """The file as text; bytes that are no UTF-8 become half surrogate pairs, refused line by line.
 
-
-def _open(path: Path) -> IO[str]:
+    Raises:
+        InputFileNotFoundError: it is not there, or cannot be read.
+    """
     try:
-        return path.open(encoding="utf-8-sig", newline="")
+        return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:
-        raise GeometryNotFoundError(
-            f"{path} cannot be read: {error.strerror}.", remedy="Check the path."
-        ) from error
+        raise InputFileNotFoundError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 # -- writing -------------------------------------------------------------------------------------------
-def import_parts(
-    db: Database, lines: Iterable[Line], actor: str, *, atomic: bool, advance: Callable[[int], None]
-) -> BulkReport:
-    """Add the parts of the lines."""
+@dataclass(frozen=True, slots=True)
+class PartImporter:
+    """Adds the parts of lines; with `update` those that are there already get the new values."""
 
-    def add(session: Session, chunk: list[Line], report: BulkReport) -> None:
+    db: Database
+    actor: str
+    update: bool = False
+
+    def run(self, lines: Iterable[Line], *, atomic: bool, advance: Callable[[int], None]) -> BulkReport:
+        """Take the lines in."""
+        return _in_chunks(self.db, lines, self._add, atomic=atomic, advance=advance)
+
+    def _add(self, session: Session, chunk: list[Line], report: BulkReport) -> None:
         for line in chunk:
             try:
-                catalog.add_part(session, line.value, actor)
+                report.updated += self._take(session, line.value)
                 report.accepted += 1
             except MfgvizError as error:
                 report.reject(line.number, error)
 
-    return _in_chunks(db, lines, add, atomic=atomic, advance=advance)
+    def _take(self, session: Session, new: catalog.NewPart) -> bool:
+        """Whether the part was there before."""
+        try:
+            catalog.add_part(session, new, self.actor)
+        except DuplicatePartError:
+            if not self.update:
+                raise
+            part = catalog.get_part(session, new.number)
+            if new.name:
+                catalog.rename_part(session, part, new.name, self.actor)
+            changed = {k: v for k, v in new.attributes.items() if part.attributes.get(k) != v}
+            if changed:
+                catalog.change_attributes(session, part, changed, self.actor)
+            return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +233,9 @@ class BulkSubmitter:
                 report.reject(line.number, error)
         answers = jobs.submit(session, submissions, self.requester) if submissions else []
         report.jobs += answers
-        ids = [answer.job_id for answer in answers if answer.how == "new"][:RING_AT_MOST]
+        left = RING_AT_MOST - report.rung
+        ids = [answer.job_id for answer in answers if answer.how == "new"][:left]
+        report.rung += len(ids)
         after_commit(session, lambda: self.doorbell.ring(TASK_RENDER, ids))
 
 
@@ -220,5 +279,5 @@ def _in_chunks(
             if report.rejected:
                 raise _Undo  # noqa: TRY301 - leaving the transaction this way rolls it back
     except _Undo:
-        report.accepted, report.jobs = 0, []
+        report.accepted, report.updated, report.jobs = 0, 0, []
     return report

@@ -48,6 +48,7 @@ class NewPart:
     def __post_init__(self) -> None:
         check_word("part number", self.number, 128)
         check_attributes(self.attributes)
+        check_text(f"name of part {self.number}", self.name)
         if len(self.name) > 512:
             raise InvalidInputError(
                 f"The name of part {self.number} has {len(self.name)} characters; 512 fit."
@@ -88,9 +89,25 @@ def check_word(what: str, word: str, longest: int) -> None:
         )
 
 
+def check_text(what: str, text: str) -> None:
+    """Refuse what no database stores or no terminal should print.
+
+    Raises:
+        InvalidInputError: a control character (tabs and line ends are none), or a half surrogate pair.
+    """
+    bad = {c for c in text if c not in "\t\n\r" and unicodedata.category(c) in ("Cc", "Cs")}
+    if bad:
+        raise InvalidInputError(
+            f"The {what} holds characters that are no text: {', '.join(sorted(map(repr, bad)))}.",
+            remedy="Give it as UTF-8, without control characters.",
+        )
+
+
 def check_attributes(attributes: Attributes) -> None:
     """Refuse attributes that are not plain named values. Raises InvalidInputError."""
     for key, value in attributes.items():
+        if isinstance(value, str):
+            check_text(f"attribute {key}", value)
         if not key.isidentifier():
             raise InvalidInputError(
                 f"The attribute name {key!r} cannot be used.",
@@ -136,6 +153,14 @@ def list_parts(session: Session, *, search: str = "", limit: int = 100, after: s
             or_(Part.number.ilike(pattern, escape="\\"), Part.name.ilike(pattern, escape="\\"))
         )
     return list(session.scalars(query))
+
+
+def rename_part(session: Session, part: Part, name: str, actor: str) -> None:
+    """Call a part something else. Raises InvalidInputError."""
+    NewPart(part.number, name)
+    if part.name != name:
+        audit(session, actor, "part.renamed", part.number, {"from": part.name, "to": name})
+        part.name = name
 
 
 def change_attributes(session: Session, part: Part, attributes: Attributes, actor: str) -> None:

@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mfgviz.errors import DatabaseNotMigratedError, DatabaseUnavailableError, InvalidSettingError
+from mfgviz.errors import (
+    DatabaseNotMigratedError,
+    DatabaseUnavailableError,
+    InvalidInputError,
+    InvalidSettingError,
+    MfgvizError,
+)
 from mfgviz.settings import Settings, mask_secret
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
@@ -92,6 +98,11 @@ class Database:
             if translated is None:
                 raise
             raise translated from error
+        except UnicodeEncodeError as error:
+            # SQLite's driver says so itself; SQLAlchemy does not wrap it.
+            raise InvalidInputError(
+                f"A text holds what is not Unicode: {error.reason}.", remedy="Give it as UTF-8."
+            ) from error
         finally:
             session.close()
 
@@ -106,9 +117,11 @@ class Database:
         self.engine.dispose()
 
 
-def translate(error: DBAPIError, url: str) -> DatabaseUnavailableError | DatabaseNotMigratedError | None:
+def translate(error: DBAPIError, url: str) -> MfgvizError | None:
     """Our error for one of the driver's, or None where the driver's own is the best there is."""
     told = str(error.orig)
+    if isinstance(error, DataError):
+        return InvalidInputError(f"The database refuses a value: {told.strip().splitlines()[0]}.")
     if "no such table" in told or "no such column" in told or "UndefinedTable" in type(error.orig).__name__:
         return DatabaseNotMigratedError(
             f"The database {mask_secret(url)} has not the tables of this version."

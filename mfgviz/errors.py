@@ -86,6 +86,12 @@ class ModelNotFoundError(NotFoundError):
     default_remedy = "`mfgviz models list` shows the models there are; `mfgviz models add` adds one."
 
 
+class InputFileNotFoundError(NotFoundError):
+    """There is no such file, or it cannot be read."""
+
+    default_remedy = "Check the path."
+
+
 class BlobNotFoundError(NotFoundError):
     """The blob store has no such blob."""
 
@@ -338,6 +344,12 @@ class TimeLimitError(RenderError):
 # -- export and verification ------------------------------------------------------------------------------
 class NotOursError(InvalidInputError):
     """The image carries no mfgviz record."""
+
+
+class ReplayDiffersError(ConflictError):
+    """The replayed render is not bit-equal to the original."""
+
+    default_remedy = "Bit-equal pictures need the same software, device and number of threads."
 
 
 class AlteredImageError(InvalidInputError):

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session, joinedload
 from mfgviz import __version__, provenance
 from mfgviz.errors import (
     AlteredImageError,
-    GeometryNotFoundError,
     ImageUnreadableError,
+    InputFileNotFoundError,
     InvalidInputError,
     NotOursError,
     RenditionNotFoundError,
@@ -158,12 +158,12 @@ def verify(session: Session, blobs: BlobStore, path: Path) -> Verdict:
     with a copied record and other pixels is not ours. A JPEG is compared with the original.
 
     Raises:
-        GeometryNotFoundError, ImageUnreadableError: the file is not there or no image.
+        InputFileNotFoundError, ImageUnreadableError: the file is not there or no image.
         NotOursError: neither its pixels nor its record are known.
         AlteredImageError: it carries the record of a picture of ours, but shows another one.
     """
     if not path.is_file():
-        raise GeometryNotFoundError(f"There is no file {path}.", remedy="Check the path.")
+        raise InputFileNotFoundError(f"There is no file {path}.")
     image = provenance.open_image(path.read_bytes(), str(path))
     marked = provenance.is_marked_synthetic(image)
     try:

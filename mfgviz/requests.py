@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ MAX_SIDE_PX = 4096
 SIZE_MULTIPLE_PX = 8
 
 Vector = tuple[float, float, float]
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def _finite(name: str, value: float, low: float, high: float) -> None:
@@ -190,10 +192,11 @@ class RenderRequest:
         if not self.prompt.strip():
             raise InvalidRequestError("The prompt is empty.", remedy="Say in words what the part looks like.")
         for name, text in (("prompt", self.prompt), ("negative_prompt", self.negative_prompt)):
-            if len(text) > 4000 or "\x00" in text:
+            if len(text) > 4000 or "\x00" in text or _HALF_PAIR.search(text):
                 raise InvalidRequestError(
-                    f"The {name} has {len(text)} characters or a NUL among them; 4000 plain ones are read.",
-                    remedy="Shorten it.",
+                    f"The {name} has {len(text)} characters or such that are no text; "
+                    "4000 plain ones are read.",
+                    remedy="Shorten it, and give it as UTF-8.",
                 )
         if self.version != REQUEST_VERSION:
             raise InvalidRequestError(

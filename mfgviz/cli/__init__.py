@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from importlib import import_module
 
@@ -9,6 +11,9 @@ import click
 
 from mfgviz import __version__
 from mfgviz.errors import MfgvizError
+
+EXIT_UNEXPECTED = 1
+EXIT_INTERRUPTED = 130
 
 # name: (where it is, what it does)
 COMMANDS = {
@@ -67,30 +72,61 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="mfgviz")
-def group() -> None:
+@click.pass_context
+def group(context: click.Context) -> None:
     """Give CAD part revisions their pictures: diffusion renders held to the part's true geometry."""
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 def main() -> None:
-    """Run the command line; every error of ours becomes a message, a remedy and an exit code."""
+    """Run the command line; every error becomes a message, a remedy and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name in another alphabet is no reason to fail on a terminal that cannot show it.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         # What a command exits with comes back as a number.
         code = group.main(prog_name="mfgviz", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except MfgvizError as error:
-        from mfgviz.cli.output import show_error
-
-        show_error(error, as_json="--json" in sys.argv)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(0)
+        code = 0
+    except Exception as error:  # noqa: BLE001 - the top of the program: what nobody foresaw ends here
+        code = _tell(error, as_json="--json" in sys.argv)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: Exception, *, as_json: bool) -> int:
+    """Show the error on stderr; the exit code it stands for."""
+    from mfgviz.cli.output import show_error, show_message
+
+    if isinstance(error, MfgvizError):
+        show_error(error, as_json=as_json)
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        if as_json:
+            remedy = "`--help` shows how the command is used."
+            show_message({"code": "usage", "message": error.format_message(), "remedy": remedy}, as_json=True)
+        else:
+            error.show()
+        return error.exit_code
+    if os.environ.get("MFGVIZ_LOG_LEVEL", "").upper() == "DEBUG":
+        import traceback
+
+        traceback.print_exception(error)
+        return EXIT_UNEXPECTED
+    from mfgviz.settings import mask_secret
+
+    told = mask_secret((str(error).strip() or "no message").splitlines()[0])
+    show_message(
+        {
+            "code": "unexpected",
+            "message": f"Something unforeseen went wrong: {type(error).__name__}: {told}",
+            "remedy": "Run it again with MFGVIZ_LOG_LEVEL=DEBUG for the traceback, and report that.",
+        },
+        as_json=as_json,
+    )
+    return EXIT_UNEXPECTED

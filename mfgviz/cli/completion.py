@@ -28,4 +28,7 @@ def completion(out: Output, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(group, {}, "mfgviz", "_MFGVIZ_COMPLETE").source()
-    out.item({"shell": shell, "install": INSTALL[shell], "script": script}, script)
+    out.item(
+        {"shell": shell, "install": INSTALL[shell], "script": script},
+        f"# To install it: {INSTALL[shell]}\n{script}",
+    )

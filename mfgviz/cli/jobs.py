@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mfgviz.cli.output import Output, Row, command_output, parse_pairs
-from mfgviz.vocabulary import CUSTOM_VIEW, SAMPLERS, STANDARD_VIEWS, JobState, Mode, Projection
+from mfgviz.cli.asking import PICTURE, Wish, make_ask, picture_options
+from mfgviz.cli.output import RECORD_ID, Output, Row, command_output, rejected_row
+from mfgviz.cli.watching import watch as watch_command
+from mfgviz.vocabulary import JobState
 
 if TYPE_CHECKING:
+    from mfgviz.bulk import BulkReport
     from mfgviz.intake import Ask
+    from mfgviz.jobs import Submitted
 
 COLUMNS = ["id", "revision", "state", "progress", "model", "requester", "priority", "prompt", "created_at"]
+TOLD = {"new": "Queued", "joined": "Joined, it waits already:", "reused": "Reused, it is done already:"}
 
 
 @click.group()
@@ -24,53 +27,13 @@ def jobs() -> None:
     """Submit, watch, cancel and retry render jobs."""
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """`512` or `768x512` to (width, height) in px. Raises click.BadParameter."""
-    found = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text.strip())
-    if not found:
-        raise click.BadParameter(f"{text!r} is no size: give SIDE or WIDTHxHEIGHT.", param_hint="--size")
-    return int(found[1]), int(found[2] or found[1])
-
-
-SUBMIT_OPTIONS = [
-    click.option(
-        "--view", "views", multiple=True, type=click.Choice(STANDARD_VIEWS), help="A view; repeat it."
-    ),
-    click.option(
-        "--camera", type=click.Path(path_type=Path, exists=True), help="JSON file of a custom view."
-    ),
-    click.option("--projection", type=click.Choice([p.value for p in Projection]), default="perspective"),
-    click.option("--margin", type=float, default=0.08, help="Free share of the frame on each side."),
-    click.option("--size", help="Pixels: SIDE or WIDTHxHEIGHT; the model's own by default."),
-    click.option("--count", type=int, default=1, help="Images, with seeds that follow one another."),
-    click.option("--seed", type=int, default=0),
-    click.option("--steps", type=int, help="Sampling steps (num_inference_steps)."),
-    click.option("--guidance-scale", type=float),
-    click.option("--sampler", type=click.Choice(SAMPLERS)),
-    click.option("--model", help="A recorded model's name."),
-    click.option("--negative-prompt", default=""),
-    click.option(
-        "--mode", type=click.Choice([m.value for m in Mode]), default="control", help="What holds it."
-    ),
-    click.option("--image", help="Starting image of image mode: a file, or `clay`."),
-    click.option("--strength", type=float, default=0.7, help="How far from the starting image, 0 to 1."),
-    click.option("--control-scale", type=float, default=1.0, help="Geometry strength, 0 to 1."),
-    click.option("--field", "fields", multiple=True, callback=parse_pairs, metavar="KEY=VALUE"),
-    click.option("--priority", type=click.Choice(["low", "normal", "high"]), default="normal"),
-    click.option("--force", is_flag=True, help="Render even where the same picture exists."),
-]
-
-
-def _submit_options(function: Any) -> Any:
-    for option in reversed(SUBMIT_OPTIONS):
-        function = option(function)
-    return function
+jobs.add_command(watch_command)
 
 
 @jobs.command()
 @click.argument("reference", required=False)
 @click.argument("prompt", required=False)
-@_submit_options
+@picture_options
 @click.option("--from", "source", type=click.Path(path_type=Path, allow_dash=True), help="JSONL file, or -.")
 @click.option("--atomic", is_flag=True, help="With --from: all lines or none.")
 @click.option("--wait", is_flag=True, help="Wait for the jobs, with progress.")
@@ -78,20 +41,36 @@ def _submit_options(function: Any) -> Any:
     "--out", "folder", type=click.Path(path_type=Path), help="With --wait: export the PNG files there."
 )
 @command_output
-def submit(out: Output, reference: str | None, prompt: str | None, **options: Any) -> None:
+def submit(
+    out: Output,
+    reference: str | None,
+    prompt: str | None,
+    wish: Wish,
+    source: Path | None,
+    atomic: bool,
+    wait: bool,
+    folder: Path | None,
+) -> None:
     """Ask for renders of a revision; the prompt may hold {fields} and {choices|like|these}.
+
+    With --from each line of a JSONL file is such an ask: {"revision": "BRK-0042@A", "prompt": "steel"}
+    with any of the other options by their long names (num_inference_steps, width, height, views …).
 
     \b
     Example: mfgviz jobs submit BRK-0042@A "{material}, studio light" --view iso --count 4 --seed 7 --wait
+    Example: mfgviz jobs submit --from jobs.jsonl --atomic
     """
-    source, atomic = options.pop("source"), options.pop("atomic")
-    wait, folder = options.pop("wait"), options.pop("folder")
+    if folder is not None and not wait:
+        raise click.UsageError("--out exports what --wait has waited for: give both.")
     if source is not None:
-        _submit_lines(out, source, atomic=atomic)
+        _refuse_others(reference)
+        _submit_lines(out, source, atomic=atomic, wait=wait, folder=folder)
         return
+    if atomic:
+        raise click.UsageError("--atomic is for --from: one ask goes in as a whole anyway.")
     if reference is None or prompt is None:
         raise click.UsageError("Give a revision and a prompt, or --from FILE.")
-    answers = _submit_ask(out, make_ask(out, reference, prompt, options))
+    answers = _submit_ask(out, make_ask(out, reference, prompt, wish))
     ids = list(dict.fromkeys(answer.job_id for answer in answers))
     if wait:
         from mfgviz.cli.waiting import finish
@@ -99,70 +78,30 @@ def submit(out: Output, reference: str | None, prompt: str | None, **options: An
         finish(out, ids, folder)
         return
     rows = [{"job": answer.job_id, "how": answer.how} for answer in answers]
-    if out.as_json or not out.is_terminal:
+    if not out.is_terminal:
         out.rows(rows, ["job", "how"])
-    else:
-        told = {
-            "new": "Queued",
-            "joined": "Joined, it waits already:",
-            "reused": "Reused, it is done already:",
-        }
-        for answer in answers:
-            click.echo(f"{told[answer.how]} job {answer.job_id}.")
-        click.echo(f"Next: mfgviz jobs wait {' '.join(map(str, ids[:8]))}")
+        return
+    for answer in answers:
+        click.echo(f"{TOLD[answer.how]} job {answer.job_id}.")
+    click.echo(f"Next: mfgviz jobs wait {' '.join(map(str, ids[:8]))}")
 
 
-def make_ask(out: Output, reference: str, prompt: str, options: dict[str, Any]) -> Ask:
-    """The options as an ask; a starting image's file is stored."""
-    import msgspec
-
-    from mfgviz.errors import InvalidRequestError
-    from mfgviz.intake import Ask
-    from mfgviz.requests import View
-
-    projection, margin, camera = options.pop("projection"), options.pop("margin"), options.pop("camera")
-    names = options.pop("views") or (() if camera else ("iso",))
-    views: list[str | View] = [View(name, Projection(projection), margin) for name in names]
-    if camera:
-        try:
-            views.append(msgspec.convert({"name": CUSTOM_VIEW, **json.loads(camera.read_text())}, View))
-        except (ValueError, TypeError, OSError) as error:
-            raise InvalidRequestError(f"{camera} is no custom view: {error}.") from error
-    size = options.pop("size")
-    width, height = parse_size(size) if size else (None, None)
-    image = options.pop("image")
-    if image not in (None, "clay"):
-        image = _store_image(out, Path(image))
-    mode = Mode.IMAGE if image else Mode(options.pop("mode"))
-    options.pop("mode", None)
-    return Ask(
-        revision=reference,
-        prompt=prompt,
-        views=tuple(views),
-        width=width,
-        height=height,
-        mode=mode,
-        image=image,
-        num_inference_steps=options.pop("steps"),
-        fields={key: str(value) for key, value in options.pop("fields").items()},
-        **options,
-    )
+def _refuse_others(reference: str | None) -> None:
+    """With --from every line says all of its picture itself; what is ignored would be missed."""
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in PICTURE
+        and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if reference is not None:
+        raise click.UsageError("Give a revision and a prompt, or --from FILE, not both.")
+    if given:
+        raise click.UsageError(f"{given[0]} does not go with --from: say it in the lines of the file.")
 
 
-def _store_image(out: Output, path: Path) -> str:
-    import io
-
-    from mfgviz import provenance
-    from mfgviz.errors import ImageUnreadableError
-
-    if not path.is_file():
-        raise ImageUnreadableError(f"There is no image {path}.", remedy="Give a file, or `clay`.")
-    clean = io.BytesIO()
-    provenance.open_image(path.read_bytes(), str(path)).convert("RGB").save(clean, "PNG")
-    return out.runtime.blobs.put(clean.getvalue())
-
-
-def _submit_ask(out: Output, ask: Ask) -> Any:
+def _submit_ask(out: Output, ask: Ask) -> list[Submitted]:
     from mfgviz import jobs as core
     from mfgviz.bulk import RING_AT_MOST
     from mfgviz.intake import Lookup, prepare
@@ -176,34 +115,54 @@ def _submit_ask(out: Output, ask: Ask) -> Any:
     return answers
 
 
-def _submit_lines(out: Output, source: Path, *, atomic: bool) -> None:
+def _submit_lines(out: Output, source: Path, *, atomic: bool, wait: bool, folder: Path | None) -> None:
+    report = _take_lines(out, source, atomic=atomic)
+    new = sum(one.how == "new" for one in report.jobs)
+    told = f"Queued {new} new jobs of {report.accepted} lines; {len(report.rejected)} could not be used."
+    if wait:
+        from mfgviz.cli.waiting import finish
+
+        out.note(told)
+        ids = list(dict.fromkeys(one.job_id for one in report.jobs))
+        try:
+            finish(out, ids, folder)
+        finally:  # bad lines are told even where a job fails
+            for one in report.rejected:
+                out.note(f"line {one.line}: {one.reason}")
+    else:
+        item = {
+            "accepted_lines": report.accepted,
+            "jobs": [{"job": one.job_id, "how": one.how} for one in report.jobs],
+            "rejected": [rejected_row(one) for one in report.rejected],
+        }
+        out.item(item, told)
+    report.raise_if_rejected(source)
+
+
+def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
+    import io
+
     from mfgviz.bulk import BulkSubmitter, open_lines, read_jsonl
-    from mfgviz.cli.parts import vars_of
 
     runtime, settings = out.runtime, out.runtime.settings
     submitter = BulkSubmitter(
         runtime.db, runtime.doorbell, out.actor, settings.default_model, settings.max_attempts
     )
-    stream = sys.stdin if str(source) == "-" else open_lines(source)
+    if str(source) == "-":
+        stream = sys.stdin
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
+    else:
+        stream = open_lines(source)
     with stream, out.progress("submitting", None) as advance:
-        report = submitter.submit(read_jsonl(stream), atomic=atomic, advance=advance)
-    item = {
-        "accepted_lines": report.accepted,
-        "jobs": [{"job": one.job_id, "how": one.how} for one in report.jobs],
-        "rejected": [vars_of(one) for one in report.rejected],
-    }
-    new = sum(one.how == "new" for one in report.jobs)
-    out.item(
-        item, f"Queued {new} new jobs of {report.accepted} lines; {len(report.rejected)} could not be used."
-    )
-    report.raise_if_rejected(source)
+        return submitter.submit(read_jsonl(stream), atomic=atomic, advance=advance)
 
 
 @jobs.command("list")
 @click.option("--state", type=click.Choice([state.value for state in JobState]))
 @click.option("--revision", "reference", help="Only jobs of this revision.")
 @click.option("--requester")
-@click.option("--before", type=int, help="Only jobs before this id: the next page.")
+@click.option("--before", type=RECORD_ID, help="Only jobs before this id: the next page.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @command_output
 def list_(
@@ -230,7 +189,7 @@ def list_(
 
 
 @jobs.command()
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=RECORD_ID)
 @command_output
 def show(out: Output, job_id: int) -> None:
     """Show a job, its attempts and its renders.
@@ -242,23 +201,19 @@ def show(out: Output, job_id: int) -> None:
 
     with out.runtime.db.read() as session:
         job = core.get(session, job_id)
-        attempts = [
-            {
-                key: getattr(one, key)
-                for key in ("number", "worker", "outcome", "error_code", "started_at", "finished_at")
-            }
-            for one in job.attempts
-        ]
-        item = {**job_row(job), "renders": [one.id for one in job.renditions], "notes": job.notes}
-        out.item(
-            {**item, "attempts": attempts, "request": job.request}
-            if out.as_json
-            else {**item, "attempts": len(attempts)}
-        )
+        item = {
+            **job_row(job),
+            "took": job.finished_at - job.created_at if job.finished_at else None,
+            "renders": [one.id for one in job.renditions],
+            "notes": job.notes,
+            "attempts": [_attempt_row(one) for one in job.attempts],
+            "request": job.request,
+        }
+        out.item(item)
 
 
 @jobs.command()
-@click.argument("job_ids", type=int, nargs=-1, required=True)
+@click.argument("job_ids", type=RECORD_ID, nargs=-1, required=True)
 @command_output
 def cancel(out: Output, job_ids: tuple[int, ...]) -> None:
     """Cancel jobs: waiting ones at once, running ones within one sampling step.
@@ -268,15 +223,13 @@ def cancel(out: Output, job_ids: tuple[int, ...]) -> None:
     """
     from mfgviz import jobs as core
 
-    rows = []
-    for job_id in job_ids:
-        with out.runtime.db.begin() as session:
-            rows.append({"job": job_id, "state": core.cancel(session, job_id, out.actor)})
+    with out.runtime.db.begin() as session:  # all or none
+        rows = [{"job": job_id, "state": core.cancel(session, job_id, out.actor)} for job_id in job_ids]
     out.rows(rows, ["job", "state"])
 
 
 @jobs.command()
-@click.argument("job_ids", type=int, nargs=-1, required=True)
+@click.argument("job_ids", type=RECORD_ID, nargs=-1, required=True)
 @command_output
 def retry(out: Output, job_ids: tuple[int, ...]) -> None:
     """Queue failed or cancelled jobs again.
@@ -285,18 +238,19 @@ def retry(out: Output, job_ids: tuple[int, ...]) -> None:
     Example: mfgviz jobs retry 17
     """
     from mfgviz import jobs as core
+    from mfgviz.bulk import RING_AT_MOST
     from mfgviz.queue import TASK_RENDER
 
     runtime = out.runtime
-    for job_id in job_ids:
-        with runtime.db.begin() as session:
+    with runtime.db.begin() as session:  # all or none
+        for job_id in job_ids:
             core.retry(session, job_id, out.actor, runtime.settings.max_attempts)
-        runtime.doorbell.ring(TASK_RENDER, [job_id])
+    runtime.doorbell.ring(TASK_RENDER, list(job_ids[:RING_AT_MOST]))
     out.rows([{"job": job_id, "state": "queued"} for job_id in job_ids], ["job", "state"])
 
 
 @jobs.command()
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=RECORD_ID)
 @command_output
 def why(out: Output, job_id: int) -> None:
     """Say why a job waits: its position, what is ahead, which workers could take it.
@@ -314,7 +268,7 @@ def why(out: Output, job_id: int) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", type=int, nargs=-1, required=True)
+@click.argument("job_ids", type=RECORD_ID, nargs=-1, required=True)
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Export the PNG files there.")
 @command_output
 def wait(out: Output, job_ids: tuple[int, ...], folder: Path | None) -> None:
@@ -346,3 +300,9 @@ def job_row(job: Any) -> Row:
         "created_at": job.created_at,
         "finished_at": job.finished_at,
     }
+
+
+def _attempt_row(attempt: Any) -> Row:
+    took = attempt.finished_at - attempt.started_at if attempt.finished_at else None
+    keys = ("number", "worker", "outcome", "error_code", "error_message", "started_at", "finished_at")
+    return {**{key: getattr(attempt, key) for key in keys}, "took": took}

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mfgviz.errors import MfgvizError
 
 if TYPE_CHECKING:
+    from mfgviz.bulk import Rejected
     from mfgviz.runtime import Runtime
 
-P = ParamSpec("P")
 R = TypeVar("R")
 Row = dict[str, Any]
+RECORD_ID = click.IntRange(1, 2**63 - 1)
+# What a terminal would obey instead of show; a part's name may come from anywhere.
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\ufffd")
+_IN_LINES = _CONTROLS | {ord("\n"): "\n"}
+_IN_CELLS = _CONTROLS | dict.fromkeys(map(ord, "\t\r\n"), " ")
 
 
 @dataclass(slots=True)
@@ -72,11 +78,10 @@ class Output:
         elif told is not None:
             click.echo(told)
         else:
-            width = max((len(key) for key in item), default=0)
-            for key, value in item.items():
-                click.echo(
-                    f"{key.ljust(width)}  {plain(value)}" if self.is_terminal else f"{key}\t{plain(value)}"
-                )
+            lines = list(flat(item))
+            width = max((len(key) for key, _ in lines), default=0)
+            for key, value in lines:
+                click.echo(f"{key.ljust(width)}  {value}" if self.is_terminal else f"{key}\t{value}")
 
     def json(self, value: Any) -> None:
         """One JSON value on stdout."""
@@ -88,7 +93,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """A remark for people, on stderr."""
-        click.echo(text, err=True)
+        click.echo(text.translate(_IN_LINES), err=True)
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -110,6 +115,8 @@ class Output:
         from rich.table import Table
 
         table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
+        for column in table.columns:
+            column.overflow = "fold"  # a name cut short cannot be copied
         for row in rows:
             table.add_row(*(escape(plain(row.get(column))) for column in columns))
         Console().print(table)
@@ -127,29 +134,69 @@ def command_output(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def plain(value: object) -> str:
-    """A value as people read it: UTC times to the second, nothing for None."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(plain(one) for one in value) or "-"
-    if isinstance(value, dict):
-        return " ".join(f"{key}={plain(one)}" for key, one in value.items()) or "-"
-    return str(value).replace("\t", " ").replace("\n", " ")
+    """A value as people read it: UTC times to the second, `-` for nothing."""
+    match value:
+        case None:
+            told = ""
+        case datetime():
+            told = f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        case timedelta():
+            told = duration(value)
+        case bool():
+            told = "yes" if value else "no"
+        case list() | tuple():
+            told = ", ".join(map(plain, value))
+        case dict():
+            told = " ".join(f"{key}={plain(one)}" for key, one in value.items())
+        case _:
+            told = str(value).translate(_IN_CELLS)
+    return told or "-"
+
+
+def flat(item: Row) -> Iterator[tuple[str, str]]:
+    """The fields of one thing, those of a dictionary in it one a line."""
+    for key, value in item.items():
+        if isinstance(value, dict) and value:
+            yield from ((f"{key}.{inner}", text) for inner, text in flat(value))
+        else:
+            yield key, plain(value)
+
+
+def duration(time: timedelta) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    seconds = time.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def show_error(error: MfgvizError, *, as_json: bool) -> None:
     """An error on stderr: what, and what to do."""
+    show_message(error.as_json(), as_json=as_json)
+
+
+def show_message(told: dict[str, str], *, as_json: bool) -> None:
+    """Code, message and remedy on stderr."""
     if as_json:
-        click.echo(json.dumps({"error": error.as_json()}, ensure_ascii=False), err=True)
+        click.echo(json.dumps({"error": told}, ensure_ascii=False), err=True)
         return
-    click.secho("Error: ", fg="red", nl=False, err=True)
-    click.echo(error.message, err=True)
-    if error.remedy:
-        click.echo(error.remedy, err=True)
+    click.secho("Error: ", fg="red", nl=False, err=True, color=False if no_color() else None)
+    click.echo(told["message"].translate(_IN_LINES), err=True)
+    if told["remedy"]:
+        click.echo(told["remedy"].translate(_IN_LINES), err=True)
+
+
+def no_color() -> bool:
+    """Whether the person asked for no colors (no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
+def rejected_row(rejected: Rejected) -> Row:
+    """A line of a file that could not be used."""
+    return {"line": rejected.line, "code": rejected.code, "reason": rejected.reason}
 
 
 def parse_pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -180,6 +227,8 @@ def scalar(text: str) -> str | int | float | bool:
 def _jsonable(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, set | frozenset | tuple):
         return list(value)
     return str(value)

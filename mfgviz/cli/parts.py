@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mfgviz.cli.output import Output, Row, command_output, parse_pairs, scalar
+from mfgviz.cli.output import Output, Row, command_output, parse_pairs, rejected_row, scalar
 
 ATTRIBUTES = click.option(
     "--attr",
@@ -99,27 +99,26 @@ def set_(out: Output, number: str, attributes: dict[str, Any]) -> None:
 @parts.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--atomic", is_flag=True, help="Import all lines or none.")
+@click.option("--update", is_flag=True, help="Give parts that are there already the new values.")
 @command_output
-def import_(out: Output, file: Path, atomic: bool) -> None:
+def import_(out: Output, file: Path, atomic: bool, update: bool) -> None:
     """Import parts from a CSV file: columns number, name, and any attributes.
 
     \b
     Example: mfgviz parts import parts.csv --atomic
     """
-    from mfgviz.bulk import import_parts, read_csv
+    from mfgviz.bulk import PartImporter, read_csv
 
+    importer = PartImporter(out.runtime.db, out.actor, update)
     with out.progress("importing", None) as advance:
-        report = import_parts(
-            out.runtime.db, read_csv(file, scalar), out.actor, atomic=atomic, advance=advance
-        )
-    told = f"Imported {report.accepted} parts; {len(report.rejected)} lines could not be used."
-    out.item({"imported": report.accepted, "rejected": [vars_of(one) for one in report.rejected]}, told)
+        report = importer.run(read_csv(file, scalar), atomic=atomic, advance=advance)
+    counts = {"imported": report.accepted - report.updated, "updated": report.updated}
+    told = f"Imported {counts['imported']} parts" + (f", updated {report.updated}" if update else "")
+    out.item(
+        {**counts, "rejected": [rejected_row(one) for one in report.rejected]},
+        f"{told}; {len(report.rejected)} lines could not be used.",
+    )
     report.raise_if_rejected(file)
-
-
-def vars_of(rejected: Any) -> Row:
-    """A rejected line as a row."""
-    return {"line": rejected.line, "code": rejected.code, "reason": rejected.reason}
 
 
 def _row(part: Any) -> Row:

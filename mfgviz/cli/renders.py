@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mfgviz.cli.output import Output, Row, command_output
+from mfgviz.cli.output import RECORD_ID, Output, Row, command_output
+
+if TYPE_CHECKING:
+    from mfgviz.records import Rendition
 
 
 @click.group()
@@ -35,7 +38,7 @@ def list_(out: Output, reference: str, limit: int) -> None:
 
 
 @renders.command()
-@click.argument("render_id", type=int)
+@click.argument("render_id", type=RECORD_ID)
 @command_output
 def show(out: Output, render_id: int) -> None:
     """Show a render and everything needed to make it again.
@@ -53,7 +56,7 @@ def show(out: Output, render_id: int) -> None:
 
 
 @renders.command()
-@click.argument("render_ids", type=int, nargs=-1, required=True)
+@click.argument("render_ids", type=RECORD_ID, nargs=-1, required=True)
 @click.option("--out", "target", type=click.Path(path_type=Path), required=True, help="A file, or a folder.")
 @click.option("--format", "extension", type=click.Choice(["png", "jpeg", "webp"]), help="For a folder.")
 @command_output
@@ -64,17 +67,21 @@ def export(out: Output, render_ids: tuple[int, ...], target: Path, extension: st
     Example: mfgviz renders export 3 --out bracket.png
     """
     from mfgviz import renditions
+    from mfgviz.cli.waiting import file_name
 
-    is_file = target.suffix.lower() in renditions.FORMATS and not target.is_dir()
+    is_file = bool(target.suffix) and not target.is_dir()
     if is_file and len(render_ids) > 1:
-        raise click.UsageError("Several renders need a folder as --out.")
+        if target.suffix.lower() in renditions.FORMATS:
+            raise click.UsageError("Several renders need a folder as --out.")
+        is_file = False
+    if is_file and extension and renditions.FORMATS.get(target.suffix.lower()) != extension:
+        raise click.UsageError(f"--format {extension} and the file {target} do not go together.")
+    with out.runtime.db.read() as session:  # all are there before one is written
+        found = [renditions.get(session, render_id) for render_id in render_ids]
     rows = []
-    for render_id in render_ids:
-        with out.runtime.db.read() as session:
-            one = renditions.get(session, render_id)
-        name = f"{one.revision.reference.replace('@', '_')}_{one.id}.{extension or 'png'}"
-        path = renditions.export(out.runtime.blobs, one, target if is_file else target / name)
-        rows.append({"render": render_id, "file": str(path)})
+    for one in found:
+        path = target if is_file else target / file_name(one, extension or "png")
+        rows.append({"render": one.id, "file": str(renditions.export(out.runtime.blobs, one, path))})
     out.rows(rows, ["render", "file"])
 
 
@@ -104,16 +111,17 @@ def verify(out: Output, file: Path) -> None:
 
 
 @renders.command()
-@click.argument("render_id", type=int)
+@click.argument("render_id", type=RECORD_ID)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait, and compare.")
 @command_output
-def replay(out: Output, render_id: int) -> None:
-    """Render again by the record, and compare with the original.
+def replay(out: Output, render_id: int, wait: bool) -> None:
+    """Render again by the record, and compare with the original; exits with 4 if they differ.
 
     \b
     Example: mfgviz renders replay 3
     """
     from mfgviz import jobs, renditions
-    from mfgviz.cli.waiting import _raise_for, watch
+    from mfgviz.cli.waiting import _raise_for, watch_safely
     from mfgviz.jobs import Submission
     from mfgviz.queue import TASK_RENDER
     from mfgviz.vocabulary import Priority
@@ -122,16 +130,27 @@ def replay(out: Output, render_id: int) -> None:
     with runtime.db.begin() as session:
         original = renditions.get(session, render_id)
         request = renditions.replay_request(original)
-        asked = Submission(original.revision_id, request, Priority.HIGH, forced=True)
+        asked = Submission(original.revision_id, request, Priority.HIGH, True, runtime.settings.max_attempts)
         (answer,) = jobs.submit(session, [asked], out.actor)
     runtime.doorbell.ring(TASK_RENDER, [answer.job_id])
-    watch(out, [answer.job_id])
+    if not wait:
+        out.item({"original": render_id, "job": answer.job_id}, f"Queued job {answer.job_id}.")
+        return
+    watch_safely(out, [answer.job_id])
     _raise_for(out, [answer.job_id])
     with runtime.db.read() as session:
         (again,) = renditions.of_job(session, answer.job_id)
-        found = renditions.compare(runtime.blobs, original, again)
+    _tell_comparison(out, original, again)
+
+
+def _tell_comparison(out: Output, original: Rendition, again: Rendition) -> None:
+    """Raises ReplayDiffersError."""
+    from mfgviz import renditions
+    from mfgviz.errors import ReplayDiffersError
+
+    found = renditions.compare(out.runtime.blobs, original, again)
     item = {
-        "original": render_id,
+        "original": original.id,
         "replayed": again.id,
         "identical": found.identical,
         "psnr_db": None if found.identical else round(found.psnr_db, 2),
@@ -139,13 +158,18 @@ def replay(out: Output, render_id: int) -> None:
         "software_then": original.software,
         "software_now": again.software,
     }
-    told = (
-        f"Render {again.id} is bit-equal to render {render_id}."
-        if found.identical
-        else f"Render {again.id} differs from render {render_id}: PSNR {found.psnr_db:.1f} dB, "
-        f"at most {found.max_levels} of 255 levels. Then {original.software}, now {again.software}."
+    if found.identical:
+        out.item(item, f"Render {again.id} is bit-equal to render {original.id}.")
+        return
+    if out.as_json:
+        out.json(item)
+    changed = sorted(set(original.software.items()) ^ set(again.software.items()))
+    software = ", ".join(sorted({name for name, _ in changed}))
+    raise ReplayDiffersError(
+        f"Render {again.id} differs from render {original.id}: PSNR {found.psnr_db:.1f} dB, "
+        f"at most {found.max_levels} of 255 levels."
+        + (f" Other versions now: {software}." if software else " The software is the same.")
     )
-    out.item(item, told)
 
 
 def _row(one: Any) -> Row:

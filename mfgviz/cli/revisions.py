@@ -22,8 +22,11 @@ def revisions() -> None:
 @click.argument("label")
 @click.option("--file", type=click.Path(path_type=Path), help="The CAD file that it shows.")
 @ATTRIBUTES
+@click.option("--state", type=click.Choice([state.value for state in LifecycleState]), default="in_work")
 @command_output
-def add(out: Output, number: str, label: str, file: Path | None, attributes: dict[str, Any]) -> None:
+def add(
+    out: Output, number: str, label: str, file: Path | None, attributes: dict[str, Any], state: str
+) -> None:
     """Add a revision to a part, with its CAD file.
 
     \b
@@ -40,6 +43,8 @@ def add(out: Output, number: str, label: str, file: Path | None, attributes: dic
         revision = catalog.add_revision(session, number, label, out.actor, attributes)
         if taken:
             taken.attach(session, revision, out.actor, runtime.doorbell)
+        if state != revision.state:
+            catalog.set_lifecycle_state(session, revision, LifecycleState(state), out.actor)
         row = _row(revision)
     for warning in taken.warnings if taken else ():
         out.note(f"Note: {warning}")
@@ -69,6 +74,8 @@ def attach(out: Output, reference: str, file: Path) -> None:
         revision = catalog.get_revision(session, reference)
         taken.attach(session, revision, out.actor, runtime.doorbell)
         row = _row(revision)
+    for warning in taken.warnings:
+        out.note(f"Note: {warning}")
     out.item(row, f"{row['revision']} shows {file.name} now.")
 
 
@@ -105,7 +112,8 @@ def show(out: Output, reference: str) -> None:
     with out.runtime.db.read() as session:
         revision = catalog.get_revision(session, reference)
         fields = {key: value for key, value in template_fields(revision).items() if value not in ("", None)}
-        out.item({**_row(revision), "fields": fields})
+        facts = revision.geometry.facts if revision.geometry else {}
+        out.item({**_row(revision), "fields": fields, "facts": facts})
 
 
 @revisions.command("set-state")
@@ -119,11 +127,39 @@ def set_state(out: Output, reference: str, state: str, source_state: str | None)
     \b
     Example: mfgviz revisions set-state BRK-0042@A released
     """
+    _move(out, reference, LifecycleState(state), source_state)
+
+
+@revisions.command()
+@click.argument("reference")
+@command_output
+def release(out: Output, reference: str) -> None:
+    """Release a revision: from now on it does not change.
+
+    \b
+    Example: mfgviz revisions release BRK-0042@A
+    """
+    _move(out, reference, LifecycleState.RELEASED)
+
+
+@revisions.command()
+@click.argument("reference")
+@command_output
+def obsolete(out: Output, reference: str) -> None:
+    """Say that a revision is not used any more.
+
+    \b
+    Example: mfgviz revisions obsolete BRK-0042@A
+    """
+    _move(out, reference, LifecycleState.OBSOLETE)
+
+
+def _move(out: Output, reference: str, state: LifecycleState, source_state: str | None = None) -> None:
     from mfgviz import catalog
 
     with out.runtime.db.begin() as session:
         revision = catalog.get_revision(session, reference)
-        catalog.set_lifecycle_state(session, revision, LifecycleState(state), out.actor, source_state)
+        catalog.set_lifecycle_state(session, revision, state, out.actor, source_state)
         row = _row(revision)
     out.item(row, f"{row['revision']} is {row['state']}.")
 
@@ -142,7 +178,7 @@ def maps(out: Output, reference: str, view: str, projection: str, size: str, fol
     Example: mfgviz revisions maps BRK-0042@A --view iso --out maps
     """
     from mfgviz import catalog, toolbox
-    from mfgviz.cli.jobs import parse_size
+    from mfgviz.cli.asking import parse_size
     from mfgviz.geometry_intake import fetched
     from mfgviz.intake import usable_geometry
 

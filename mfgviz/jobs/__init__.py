@@ -20,7 +20,17 @@ from mfgviz.jobs.leases import (
     has_work,
     heartbeat,
 )
-from mfgviz.jobs.queries import JobFilter, WaitReport, get, list_jobs, state_counts, why
+from mfgviz.jobs.queries import (
+    JobFilter,
+    JobProgress,
+    WaitReport,
+    get,
+    list_jobs,
+    progress,
+    state_counts,
+    unfinished,
+    why,
+)
 from mfgviz.jobs.submission import Submission, Submitted, submit
 
 __all__ = [
@@ -30,6 +40,7 @@ __all__ = [
     "Failure",
     "HeartbeatReply",
     "JobFilter",
+    "JobProgress",
     "NewRendition",
     "Submission",
     "Submitted",
@@ -45,9 +56,11 @@ __all__ = [
     "has_work",
     "heartbeat",
     "list_jobs",
+    "progress",
     "retry",
     "state_counts",
     "submit",
     "sweep",
+    "unfinished",
     "why",
 ]

@@ -13,7 +13,7 @@ from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
 from mfgviz.errors import (
     AlteredImageError,
-    GeometryNotFoundError,
+    InputFileNotFoundError,
     ImageUnreadableError,
     InvalidInputError,
     NotOursError,
@@ -118,7 +118,7 @@ def test_foreign_broken_and_missing_files_are_named(
             verify(session, foreign)
         with pytest.raises(ImageUnreadableError, match=r"broken\.png"):
             verify(session, broken)
-        with pytest.raises(GeometryNotFoundError, match=r"none\.png"):
+        with pytest.raises(InputFileNotFoundError, match=r"none\.png"):
             verify(session, tmp_path / "none.png")
         with pytest.raises(RenditionNotFoundError):
             renditions.get(session, 999)

@@ -1,0 +1,177 @@
+"""The options that say what the picture shall be, and the ask they stand for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mfgviz.cli.output import Output, parse_pairs
+from mfgviz.vocabulary import CUSTOM_VIEW, SAMPLERS, STANDARD_VIEWS, Mode, Projection
+
+if TYPE_CHECKING:
+    from mfgviz.intake import Ask
+    from mfgviz.requests import View
+
+R = TypeVar("R")
+CLAY = "clay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The options of `jobs submit` that decide the picture, as they were given."""
+
+    views: tuple[str, ...]
+    camera: Path | None
+    projection: str
+    margin: float
+    size: str | None
+    count: int
+    seed: int
+    steps: int | None
+    guidance_scale: float | None
+    sampler: str | None
+    model: str | None
+    negative_prompt: str
+    mode: str | None
+    image: str | None
+    strength: float
+    control_scale: float
+    fields: dict[str, Any]
+    priority: str
+    force: bool
+
+
+PICTURE = frozenset(item.name for item in fields(Wish))
+
+_OPTIONS = [
+    click.option(
+        "--view", "views", multiple=True, type=click.Choice(STANDARD_VIEWS), help="A view; repeat it. [iso]"
+    ),
+    click.option("--camera", type=click.Path(path_type=Path), help="JSON file of a custom view."),
+    click.option("--projection", type=click.Choice([p.value for p in Projection]), default="perspective"),
+    click.option("--margin", type=float, default=0.08, help="Free share of the frame on each side."),
+    click.option("--size", help="Pixels: SIDE or WIDTHxHEIGHT; the model's own by default."),
+    click.option("--count", type=int, default=1, help="Images, with seeds that follow one another."),
+    click.option("--seed", type=int, default=0),
+    click.option("--steps", type=int, help="Sampling steps (num_inference_steps)."),
+    click.option("--guidance-scale", type=float),
+    click.option("--sampler", type=click.Choice(SAMPLERS)),
+    click.option("--model", help="A recorded model's name."),
+    click.option("--negative-prompt", default=""),
+    click.option("--mode", type=click.Choice([m.value for m in Mode]), help="What holds it. [control]"),
+    click.option("--image", help="Starting image of image mode: a file, or `clay`."),
+    click.option("--strength", type=float, default=0.7, help="How far from the starting image, 0 to 1."),
+    click.option("--control-scale", type=float, default=1.0, help="Geometry strength, 0 to 1."),
+    click.option(
+        "--field", "fields", multiple=True, callback=parse_pairs, metavar="KEY=VALUE", help="For the prompt."
+    ),
+    click.option("--priority", type=click.Choice(["low", "normal", "high"]), default="normal"),
+    click.option("--force", is_flag=True, help="Render even where the same picture exists."),
+]
+
+
+def picture_options(function: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of a `Wish`, and the wish as its argument `wish`."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> R:
+        wish = Wish(**{name: kwargs.pop(name) for name in PICTURE})
+        return function(*args, wish=wish, **kwargs)
+
+    # wraps carries over the click parameters gathered so far; the wish's own are added to them.
+    decorated: Callable[..., R] = wrapped
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`512` or `768x512` to (width, height) in px. Raises click.BadParameter."""
+    found = re.fullmatch(r"([0-9]{1,6})(?:[xX]([0-9]{1,6}))?", text.strip())
+    if not found:
+        raise click.BadParameter(f"{text!r} is no size: give SIDE or WIDTHxHEIGHT.", param_hint="--size")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def make_ask(out: Output, reference: str, prompt: str, wish: Wish) -> Ask:
+    """The wish as an ask; a starting image's file is stored.
+
+    Raises:
+        InvalidRequestError, InputFileNotFoundError, ImageUnreadableError: an option cannot be used.
+    """
+    from mfgviz.intake import Ask
+
+    width, height = parse_size(wish.size) if wish.size else (None, None)
+    mode = Mode(wish.mode) if wish.mode else Mode.IMAGE if wish.image else Mode.CONTROL
+    image = wish.image
+    if image not in (None, CLAY) and mode is Mode.IMAGE:
+        image = _store_image(out, Path(image))
+    return Ask(
+        revision=reference,
+        prompt=prompt,
+        negative_prompt=wish.negative_prompt,
+        views=tuple(_views(wish)),
+        model=wish.model,
+        sampler=wish.sampler,
+        num_inference_steps=wish.steps,
+        guidance_scale=wish.guidance_scale,
+        seed=wish.seed,
+        width=width,
+        height=height,
+        count=wish.count,
+        mode=mode,
+        control_scale=wish.control_scale,
+        image=image,
+        strength=wish.strength,
+        priority=wish.priority,
+        force=wish.force,
+        fields={key: str(value) for key, value in wish.fields.items()},
+    )
+
+
+def _views(wish: Wish) -> list[View]:
+    import msgspec
+
+    from mfgviz.errors import InputFileNotFoundError, InvalidRequestError
+    from mfgviz.requests import View
+
+    names = wish.views or (() if wish.camera else ("iso",))
+    views = [View(name, Projection(wish.projection), wish.margin) for name in names]
+    if wish.camera is None:
+        return views
+    framing = {"projection": wish.projection, "margin": wish.margin}
+    try:
+        custom = {**framing, **json.loads(wish.camera.read_text(encoding="utf-8")), "name": CUSTOM_VIEW}
+        return [*views, msgspec.convert(custom, View)]
+    except OSError as error:
+        raise InputFileNotFoundError(f"{wish.camera} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        remedy = (
+            "It is a JSON object with eye_mm, forward, up, and height_mm or field_of_view_deg, in part "
+            "coordinates."
+        )
+        raise InvalidRequestError(f"{wish.camera} is no custom view: {error}.", remedy=remedy) from error
+
+
+def _store_image(out: Output, path: Path) -> str:
+    import io
+
+    from mfgviz import provenance
+    from mfgviz.errors import ImageUnreadableError
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageUnreadableError(
+            f"The image {path} cannot be read: {error.strerror}.", remedy="Give a file, or `clay`."
+        ) from error
+    clean = io.BytesIO()
+    provenance.open_image(content, str(path)).convert("RGB").save(clean, "PNG")
+    return out.runtime.blobs.put(clean.getvalue())
