@@ -100,7 +100,7 @@ def read_csv(path: Path, scalar: Callable[[str], Any] = str) -> Iterator[Line]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Line(reader.line_num, None, InvalidInputError(f"It is no CSV: {error}."))
+                yield Line(reader.reader.line_num, None, InvalidInputError(f"It is no CSV: {error}."))
             else:
                 yield _csv_line(reader.line_num, row, scalar)
 

@@ -192,11 +192,13 @@ class RenderRequest:
         if not self.prompt.strip():
             raise InvalidRequestError("The prompt is empty.", remedy="Say in words what the part looks like.")
         for name, text in (("prompt", self.prompt), ("negative_prompt", self.negative_prompt)):
-            if len(text) > 4000 or "\x00" in text or _HALF_PAIR.search(text):
+            if len(text) > 4000:
                 raise InvalidRequestError(
-                    f"The {name} has {len(text)} characters or such that are no text; "
-                    "4000 plain ones are read.",
-                    remedy="Shorten it, and give it as UTF-8.",
+                    f"The {name} has {len(text)} characters; 4000 are read.", remedy="Shorten it."
+                )
+            if "\x00" in text or _HALF_PAIR.search(text):
+                raise InvalidRequestError(
+                    f"The {name} holds characters that are no text.", remedy="Give it as UTF-8."
                 )
         if self.version != REQUEST_VERSION:
             raise InvalidRequestError(

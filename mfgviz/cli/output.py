@@ -25,7 +25,7 @@ Row = dict[str, Any]
 RECORD_ID = click.IntRange(1, 2**63 - 1)
 # What a terminal would obey instead of show; a part's name may come from anywhere.
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\ufffd")
-_IN_LINES = _CONTROLS | {ord("\n"): "\n"}
+_IN_LINES = _CONTROLS | {ord("\n"): "\n", ord("\t"): " "}
 _IN_CELLS = _CONTROLS | dict.fromkeys(map(ord, "\t\r\n"), " ")
 
 

@@ -113,7 +113,9 @@ def show(out: Output, reference: str) -> None:
         revision = catalog.get_revision(session, reference)
         fields = {key: value for key, value in template_fields(revision).items() if value not in ("", None)}
         facts = revision.geometry.facts if revision.geometry else {}
-        out.item({**_row(revision), "fields": fields, "facts": facts})
+        item = {**_row(revision), "fields": fields}
+        # Nearly all facts are fields; people need not read them twice.
+        out.item({**item, "facts": facts} if out.as_json else item)
 
 
 @revisions.command("set-state")

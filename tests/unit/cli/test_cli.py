@@ -3,122 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from PIL import Image
 
-from mfgviz import __version__, catalog, cli, jobs, models, renditions, schema
-from mfgviz.catalog import StoredFile
-from mfgviz.cli import COMMANDS, group
-from mfgviz.jobs import Claimant
-from mfgviz.models_folder import ModelSpec
-from mfgviz.renditions import Shown
-from mfgviz.runtime import Runtime
-from mfgviz.settings import Settings
-from mfgviz.vocabulary import SAMPLERS
-
-CAPABILITIES = {
-    "modes": ["control", "image", "text"],
-    "samplers": list(SAMPLERS),
-    "multiple_of_px": 16,
-    "max_pixels": 1024 * 1024,
-    "native_size_px": 512,
-    "default_sampler": "ddim",
-    "default_steps": 8,
-    "default_guidance_scale": 2.0,
-}
-
-
-@dataclass
-class Answer:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its stdout as JSON."""
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> Any:
-        """Its error as JSON."""
-        return json.loads(self.err.strip().splitlines()[-1])["error"]
-
-
-Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    """A migrated data folder with the part BRK-1, its revision A and a model."""
-    monkeypatch.setenv("MFGVIZ_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("MFGVIZ_REQUESTER", "ann")
-    monkeypatch.setenv("MFGVIZ_LOG_LEVEL", "ERROR")
-    made = Runtime(Settings(data_dir=tmp_path / "data"))
-    schema.upgrade(made.db)
-    with made.db.begin() as session:
-        models.add_model(
-            session, ModelSpec("studio", "studio", "x", weights_digest="b" * 64), CAPABILITIES, "ann"
-        )
-        catalog.add_part(session, catalog.NewPart("BRK-1", "Bracket", {"material": "steel"}), "ann")
-        revision = catalog.add_revision(session, "BRK-1", "A", "ann")
-        catalog.attach_geometry(session, revision, StoredFile("a" * 64, 10, "b.step"), "ann")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def run(runtime: Runtime, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the program's own `main`, exit code and all."""
-    del runtime
-
-    def act(*arguments: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["mfgviz", *arguments])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as done:
-            code = int(done.code or 0)
-        told = capsys.readouterr()
-        return Answer(code, told.out, told.err)
-
-    return act
-
-
-@pytest.fixture
-def rendered(runtime: Runtime, run: Run) -> int:
-    """A job that has succeeded; the id of its render."""
-    run("jobs", "submit", "BRK-1@A", "{material}", "--seed", "3")
-    claim = jobs.claim(runtime.db, Claimant("host:1"))
-    assert claim is not None
-    (job,) = claim.jobs
-    shown = Shown("BRK-1", "A", job.request, job.request.fingerprint())
-    kept = renditions.store(
-        runtime.blobs, Image.new("RGB", (64, 64), (200, 30, 40)), shown, 0, {"torch": "2"}
-    )
-    return jobs.complete(runtime.db, claim, job.id, [kept])[0]
-
-
-def all_commands() -> list[tuple[str, click.Command]]:
-    context = click.Context(group)
-    found = []
-    for name in COMMANDS:
-        command = group.get_command(context, name)
-        assert command is not None
-        nested = command.commands.items() if isinstance(command, click.Group) else [("", command)]
-        found += [(f"{name} {child}".strip(), one) for child, one in nested]
-    return found
+from mfgviz import __version__, cli
+from mfgviz.cli import COMMANDS
+from mfgviz.cli.reference import commands
+from tests.support.commands import Run
 
 
 # -- the whole ---------------------------------------------------------------------------------------------
@@ -132,10 +29,20 @@ def test_help_imports_nothing_heavy() -> None:
         assert f"  {name} " in done.stdout
 
 
-@pytest.mark.parametrize(("name", "command"), all_commands())
+@pytest.mark.parametrize(("name", "command"), list(commands()))
 def test_every_command_has_an_example_and_json(name: str, command: click.Command) -> None:
-    assert f"Example: mfgviz {name}" in (command.help or "") or name == "completion"
     assert any("--json" in option.opts for option in command.params), name
+    lines = [line.strip() for line in (command.help or "").splitlines()]
+    examples = [line.removeprefix("Example: ") for line in lines if line.startswith("Example: ")]
+    assert examples, f"{name} has no example"
+    for example in examples:
+        words = shlex.split(example)
+        if name == "completion":
+            words = shlex.split(words[1].removeprefix("$(").removesuffix(")"))
+        start = ["mfgviz", *name.split()]
+        assert words[: len(start)] == start
+        context = click.Context(command, info_name=name)
+        command.make_parser(context).parse_args(words[len(start) :])  # its options are real
 
 
 def test_version_and_completion(run: Run) -> None:
