@@ -100,7 +100,7 @@ def _raw(runtime: Runtime, spec: ModelSpec) -> float:
             mode=request.conditioning.mode,
             control=[maps],
         )
-        (image,) = model.sample(batch, lambda info: None)
+        (image,) = model.sample(batch, lambda _info: None)
         Image.fromarray(image).save(out / f"{number}.png")
     took = time.perf_counter() - started
     model.unload()

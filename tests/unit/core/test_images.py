@@ -13,8 +13,8 @@ from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
 from mfgviz.errors import (
     AlteredImageError,
-    InputFileNotFoundError,
     ImageUnreadableError,
+    InputFileNotFoundError,
     InvalidInputError,
     NotOursError,
     RenditionNotFoundError,

@@ -200,7 +200,7 @@ def test_lora_weights_are_one_file(tiny_sd15: Path, tmp_path: Path) -> None:
     shutil.copy(weights, tmp_path / "a.safetensors")
     assert lora_file(str(tmp_path), offline=True).name == "a.safetensors"
     shutil.copy(weights, tmp_path / "b.safetensors")
-    with pytest.raises(InvalidModelError, match="2 .safetensors"):
+    with pytest.raises(InvalidModelError, match=r"2 \.safetensors"):
         lora_file(str(tmp_path), offline=True)
 
 
