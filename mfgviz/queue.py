@@ -27,7 +27,7 @@ KEY_PREFIX = "mfgviz:"
 def make_celery(settings: Settings) -> Celery:
     """A Celery app over the broker that the settings name. Nothing is connected yet."""
     from celery import Celery
-    from kombu import Queue
+    from kombu import Exchange, Queue
 
     app = Celery("mfgviz", broker=settings.celery_broker_url, set_as_current=False)
     app.conf.update(
@@ -36,7 +36,7 @@ def make_celery(settings: Settings) -> Celery:
         result_accept_content=["json"],
         task_ignore_result=True,
         task_routes=ROUTES,
-        task_queues=[Queue(QUEUE_GPU), Queue(QUEUE_CPU)],
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (QUEUE_GPU, QUEUE_CPU)],
         task_create_missing_queues=False,
         task_default_queue=QUEUE_GPU,
         task_acks_late=True,

@@ -34,7 +34,7 @@ from diffusers import (
 from diffusers.schedulers.scheduling_utils import SchedulerOutput
 from diffusers.utils.torch_utils import randn_tensor
 
-from mfgviz.errors import UnknownSamplerError
+from mfgviz.errors import InvalidRequestError, UnknownSamplerError
 from mfgviz.vocabulary import SAMPLERS
 
 # diffusers' own floor for the cumulated alpha at zero terminal SNR, where sigma would be infinite.
@@ -267,11 +267,12 @@ ROWS: Mapping[str, SamplerRow] = MappingProxyType(
 )
 
 
-def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
-    """A new scheduler for the sampler, from the config of the model's own scheduler.
+def make_scheduler(name: str, config: Mapping[str, Any], num_inference_steps: int = 1) -> Any:
+    """A new scheduler for the sampler and that many steps, from the config of the model's own scheduler.
 
     Raises:
         UnknownSamplerError: there is no such sampler.
+        InvalidRequestError: the model was trained with fewer timesteps than steps are wanted.
     """
     row = ROWS.get(name)
     if row is None:
@@ -282,6 +283,15 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     # Latents have no fixed range. diffusers' DDPM, DDIM and LCM would clip them to 1 unless told not to.
     plain.setdefault("clip_sample", False)
     plain.update(row.overrides)
+    trained = int(plain.get("num_train_timesteps", 1000))
+    if num_inference_steps > trained:
+        raise InvalidRequestError(
+            f"num_inference_steps is {num_inference_steps}, but the model has {trained} timesteps.",
+            remedy=f"Choose at most {trained}.",
+        )
+    if num_inference_steps == trained:
+        # Each timestep is used once: an offset would lead past the last one.
+        plain["steps_offset"] = 0
     blind = bool(plain.get("rescale_betas_zero_snr"))
     if blind and not row.knows_zero_terminal_snr:
         plain["trained_betas"] = _zero_terminal_snr_betas(plain)
@@ -307,6 +317,6 @@ def _zero_terminal_snr_betas(config: Mapping[str, Any]) -> list[float]:
 
 def evaluations(sampler: str, num_inference_steps: int, config: Mapping[str, Any]) -> int:
     """How often the denoiser runs for that many steps, from noise to picture."""
-    scheduler = make_scheduler(sampler, config)
+    scheduler = make_scheduler(sampler, config, num_inference_steps)
     scheduler.set_timesteps(num_inference_steps)
     return len(scheduler.timesteps)

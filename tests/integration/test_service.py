@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis as redis_client
@@ -16,7 +19,7 @@ from mfgviz.intake import Ask, Lookup, prepare
 from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER
 from mfgviz.records import Attempt, Geometry, Worker
 from mfgviz.runtime import Runtime
-from mfgviz.vocabulary import AttemptOutcome, GeometryState, JobState, Mode
+from mfgviz.vocabulary import FINAL_STATES, AttemptOutcome, GeometryState, JobState, Mode
 from tests.integration.conftest import StartWorker
 from tests.support.servers import Redis
 from tests.support.workers import eventually
@@ -37,6 +40,16 @@ QUICK = Ask(
 SLOW = replace(QUICK, mode=Mode.TEXT, image=None, num_inference_steps=1000, sampler="ddim", count=4)
 
 
+class _Touch:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self._path,))
+
+
 def submit(runtime: Runtime, *asks: Ask, ring: bool = True) -> list[int]:
     with runtime.db.begin() as session:
         lookup = Lookup(session, "tiny")
@@ -53,14 +66,21 @@ def state(runtime: Runtime, job_id: int) -> JobState:
 
 
 def reaches(runtime: Runtime, job_id: int, wanted: JobState, limit_s: float = 90.0) -> None:
-    eventually(lambda: state(runtime, job_id) is wanted, limit_s, f"job {job_id} becoming {wanted}")
+    def is_there() -> bool:
+        with runtime.db.read() as session:
+            job = jobs.get(session, job_id)
+        assert job.state == wanted or job.state not in FINAL_STATES, f"{job.state}: {job.error_message}"
+        return job.state == wanted
+
+    eventually(is_there, limit_s, f"job {job_id} becoming {wanted}")
 
 
 def samples_now(runtime: Runtime, job_id: int) -> None:
     def is_sampling() -> bool:
         with runtime.db.read() as session:
             job = jobs.get(session, job_id)
-            return job.state == JobState.RUNNING and job.step > 0
+        assert job.state not in FINAL_STATES, f"{job.state}: {job.error_message}"
+        return job.state == JobState.RUNNING and job.step > 0
 
     eventually(is_sampling, 90, f"job {job_id} sampling")
 
@@ -193,28 +213,30 @@ def test_a_stored_file_is_read_by_a_cpu_worker(runtime: Runtime, start_worker: S
     assert eventually(facts, 60)["extent_x_mm"]
 
 
-@ON_POSTGRESQL
-def test_forged_and_malformed_messages_kill_nothing(
-    runtime: Runtime, redis_server: Redis, start_worker: StartWorker
-) -> None:
-    worker = start_worker()
-    header = {"lang": "py", "task": TASK_RENDER, "id": "x", "argsrepr": "", "kwargsrepr": ""}
+def forge(content_type: str, body: str, **changed: object) -> str:
+    """A message as Celery would put it into Redis."""
+    header = {"lang": "py", "task": TASK_RENDER, "id": "x", "argsrepr": "", "kwargsrepr": "", **changed}
     delivery = {"correlation_id": "x", "delivery_mode": 2, "delivery_tag": "t", "body_encoding": "base64",
                 "delivery_info": {"exchange": "", "routing_key": "gpu"}, "priority": 0}  # fmt: skip
+    return json.dumps(
+        {"body": body, "content-encoding": "utf-8", "content-type": content_type, "headers": header,
+         "properties": delivery}
+    )  # fmt: skip
 
-    def message(content_type: str, body: str, **changed: object) -> str:
-        return json.dumps(
-            {"body": body, "content-encoding": "utf-8", "content-type": content_type,
-             "headers": {**header, **changed}, "properties": delivery}
-        )  # fmt: skip
 
+@ON_POSTGRESQL
+def test_forged_messages_kill_nothing_and_run_nothing(
+    runtime: Runtime, redis_server: Redis, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker()
+    trace = tmp_path / "unpickled"
+    call = base64.b64encode(pickle.dumps(_Touch(trace))).decode()
+    arguments = base64.b64encode(b'[["../../etc/passwd"], {}, {}]').decode()
     forged = [
-        "not json at all",
-        "{}",
-        message("application/x-python-serialize", "gASVBAAAAAAAAABLAS4="),
-        message("application/json", "bm90IGpzb24="),
-        message("application/json", "W1tdLCB7fSwge31d", task="os.system"),
-        message("application/json", "W1siLi4vLi4vZXRjL3Bhc3N3ZCJdLCB7fSwge31d"),
+        forge("application/x-python-serialize", call),
+        forge("application/json", base64.b64encode(b"not json").decode()),
+        forge("application/json", base64.b64encode(b"[[], {}, {}]").decode(), task="os.system"),
+        forge("application/json", arguments),
     ]
     with redis_client.Redis(unix_socket_path=str(redis_server.socket)) as client:
         for text in forged:
@@ -223,6 +245,21 @@ def test_forged_and_malformed_messages_kill_nothing(
     reaches(runtime, job_id, JobState.SUCCEEDED, 60)
     assert worker.process is not None
     assert worker.process.poll() is None
+    assert not trace.exists()
+
+
+@ON_POSTGRESQL
+def test_what_is_no_message_at_all_ends_the_worker_and_loses_no_job(
+    runtime: Runtime, redis_server: Redis, start_worker: StartWorker
+) -> None:
+    worker = start_worker()
+    with redis_client.Redis(unix_socket_path=str(redis_server.socket)) as client:
+        client.lpush("mfgviz:gpu", "not json at all")
+    assert worker.process is not None
+    eventually(lambda: worker.process is not None and worker.process.poll() is not None, 60, "its end")
+    (job_id,) = submit(runtime, QUICK)
+    start_worker()  # as its supervisor does
+    reaches(runtime, job_id, JobState.SUCCEEDED, 60)
 
 
 def test_the_example_command_of_the_readme_starts_a_worker() -> None:

@@ -79,7 +79,7 @@ class DiffusersModel(ABC):
         """See `LoadedModel.sample`."""
         check_batch(batch, self.capabilities)
         pipeline, arguments = self.plan(batch)
-        pipeline.scheduler = make_scheduler(batch.sampler, self._scheduler_config)
+        pipeline.scheduler = make_scheduler(batch.sampler, self._scheduler_config, batch.num_inference_steps)
         pipeline.set_progress_bar_config(disable=True)
         arguments = {**self._common(batch), **self.stepping(pipeline, on_step), **arguments}
         pixels = pipeline(**arguments).images

@@ -106,7 +106,8 @@ def stored_bytes(spec: ModelSpec, bytes_per_number: int) -> int:
     """
     total = 0.0
     for path in _safetensors_of(spec):
-        header = path.open("rb").read(4096)
+        with path.open("rb") as file:
+            header = file.read(4096)
         stored = 2 if b'"F16"' in header or b'"BF16"' in header else 4
         total += path.stat().st_size * bytes_per_number / stored
     return int(total)

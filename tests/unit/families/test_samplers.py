@@ -14,7 +14,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from mfgviz.errors import UnknownSamplerError
+from mfgviz.errors import InvalidRequestError, UnknownSamplerError
 from mfgviz.vocabulary import SAMPLERS
 from workers.samplers import ROWS, evaluations, make_scheduler
 
@@ -56,7 +56,7 @@ def sampled(
 ) -> torch.Tensor:
     """What the sampler makes of noise (1, 4, 64, 64) with the oracle for a model."""
     config = {**config, "prediction_type": kind}
-    scheduler, oracle = make_scheduler(name, config), Oracle(config, kind)
+    scheduler, oracle = make_scheduler(name, config, steps), Oracle(config, kind)
     scheduler.set_timesteps(steps)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, 4, 64, 64, generator=generator).to(dtype) * scheduler.init_noise_sigma
@@ -136,13 +136,25 @@ def test_the_models_own_schedule_survives(name: str) -> None:
     scheduler = make_scheduler(name, config)
     assert scheduler.config.prediction_type == "sample"
     scheduler.set_timesteps(10)
-    assert float(scheduler.timesteps[0]) >= 990
+    # Karras' sigmas begin at 80 instead of the 4096 that zero terminal SNR would have.
+    assert float(scheduler.timesteps[0]) >= (960 if name == "dpmpp_2m_karras" else 990)
 
 
 def test_karras_does_not_waste_steps_on_pure_noise() -> None:
     scheduler = make_scheduler("dpmpp_2m_karras", {**ZERO_TERMINAL_SNR, "prediction_type": "sample"})
     scheduler.set_timesteps(10)
     assert scheduler.sigmas.max().item() == pytest.approx(80.0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_timestep_of_an_offset_schedule_can_be_used(name: str) -> None:
+    x = sampled(name, {**SD15, "num_train_timesteps": 40, "steps_offset": 1}, "epsilon", 40)
+    assert abs(x.mean().item() - MEAN) < 0.05
+
+
+def test_more_steps_than_timesteps_are_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="41, but the model has 40"):
+        make_scheduler("ddim", {**SD15, "num_train_timesteps": 40}, 41)
 
 
 def test_unknown_sampler_is_named() -> None:
