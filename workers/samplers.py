@@ -290,8 +290,8 @@ def make_scheduler(name: str, config: Mapping[str, Any], num_inference_steps: in
             remedy=f"Choose at most {trained}.",
         )
     if num_inference_steps == trained:
-        # Each timestep is used once: an offset would lead past the last one.
-        plain["steps_offset"] = 0
+        # Each timestep once: diffusers' leading spacing would overrun the last one, or stand still.
+        plain["timestep_spacing"] = "trailing"
     blind = bool(plain.get("rescale_betas_zero_snr"))
     if blind and not row.knows_zero_terminal_snr:
         plain["trained_betas"] = _zero_terminal_snr_betas(plain)

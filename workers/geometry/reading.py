@@ -22,6 +22,9 @@ COARSE_ANGLE_RAD = 1.0
 # Mesh files: neighbouring triangles that turn by less than this belong to one smooth patch.
 SMOOTH_DEG = 28.0
 METRES = 1000.0
+# cascadio writes the mesh of a STEP file in metres and that of an IGES file in mm, whatever unit the file
+# is in; its records of exact faces are in metres for both.
+MM_OF_MESH = {"step": METRES, "iges": 1.0}
 MM_OF_UNIT = {
     "micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "inch": 25.4, "foot": 304.8,
 }  # fmt: skip
@@ -47,12 +50,12 @@ def _read_brep(path: Path, file_format: str) -> Mesh:
     if file_format in ("brep", "fcstd"):
         content, file_format = _as_step(path, file_format), "step"
     coarse = _scene(_glb(content, file_format, COARSE_DEFLECTION_MM, COARSE_ANGLE_RAD, path.name))
-    # The extents come in metres, the deflection is wanted in mm.
-    diagonal_mm = float(np.linalg.norm(coarse.extents)) * METRES if len(coarse.geometry) else 0.0
+    unit_mm = MM_OF_MESH[file_format]
+    diagonal_mm = float(np.linalg.norm(coarse.extents)) * unit_mm if len(coarse.geometry) else 0.0
     if not diagonal_mm > 0:
         raise NoSolidsError(f"{path.name} holds no solid or surface.")
     fine = _glb(content, file_format, diagonal_mm * DEFLECTION_SHARE, ANGLE_RAD, path.name)
-    return _from_scene(_scene(fine), path.name)
+    return _from_scene(_scene(fine), path.name, unit_mm)
 
 
 def _glb(content: bytes, file_format: str, deflection_mm: float, angle_rad: float, name: str) -> bytes:
@@ -84,7 +87,7 @@ def _scene(glb: bytes) -> Any:
     return trimesh.load(io.BytesIO(glb), file_type="glb", process=False, merge_primitives=False)
 
 
-def _from_scene(scene: Any, name: str) -> Mesh:
+def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
     pieces: dict[str, list[NDArray[Any]]] = {key: [] for key in ("v", "f", "n", "face", "body", "color")}
     bodies: list[Body] = []
     surfaces: list[Surface] = []
@@ -103,9 +106,9 @@ def _from_scene(scene: Any, name: str) -> Mesh:
         color = _color_of(part)
         listed = part.metadata.get("cascadio", {}).get("brep_primitives", ())
         exact = {one.face_index: one for one in listed if one is not None}
-        surfaces += [_surface(one, place) for one in exact.values()]
+        surfaces += [_surface(one, place, unit_mm) for one in exact.values()]
         free += sorted(face_count + int(k) for k in set(ids.tolist()) - set(exact))
-        pieces["v"].append((np.c_[part.vertices, np.ones(len(part.vertices))] @ place.T)[:, :3] * METRES)
+        pieces["v"].append((np.c_[part.vertices, np.ones(len(part.vertices))] @ place.T)[:, :3] * unit_mm)
         pieces["n"].append(normals)
         pieces["f"].append(faces + vertex_count)
         pieces["face"].append(ids + face_count)
@@ -130,11 +133,11 @@ def _from_scene(scene: Any, name: str) -> Mesh:
     )
 
 
-def _surface(one: Any, place: NDArray[np.float64]) -> Surface:
+def _surface(one: Any, place: NDArray[np.float64], unit_mm: float) -> Surface:
     """cascadio's record of an exact face, in part coordinates and mm."""
     kind = type(one).__name__.lower()
     local = np.asarray(getattr(one, "origin", None) or getattr(one, "center", None) or one.apex)
-    point = (place[:3, :3] @ local + place[:3, 3]) * METRES
+    point = place[:3, :3] @ local * METRES + place[:3, 3] * unit_mm
     axis = place[:3, :3] @ np.asarray(
         getattr(one, "normal", None) or getattr(one, "axis", None) or (0.0, 0.0, 1.0)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
 import time
 import zipfile
 from pathlib import Path
@@ -61,17 +62,27 @@ def test_glb_is_metres_and_y_up(triangles: trimesh.Trimesh, tmp_path: Path) -> N
     assert extents(tmp_path / "part.glb") == pytest.approx(EXTENTS, abs=1e-3)
 
 
-def test_iges_and_brep_are_read(tmp_path: Path) -> None:
+def test_brep_is_read(tmp_path: Path) -> None:
     from OCP.BRepTools import BRepTools
+
+    BRepTools.Write_s(Block().shape(), str(tmp_path / "part.brep"))
+    assert extents(tmp_path / "part.brep") == pytest.approx(EXTENTS, abs=1e-3)
+
+
+@pytest.mark.parametrize("unit", ["MM", "INCH", "M"])
+def test_iges_is_read_in_its_unit(tmp_path: Path, write_step: WriteStep, unit: str) -> None:
     from OCP.IGESControl import IGESControl_Writer
 
-    shape = Block().shape()
-    BRepTools.Write_s(shape, str(tmp_path / "part.brep"))
-    writer = IGESControl_Writer()
-    writer.AddShape(shape)
+    writer = IGESControl_Writer(unit, 0)
+    writer.AddShape(Block().shape())
     writer.Write(str(tmp_path / "part.iges"))
-    for name in ("part.brep", "part.iges"):
-        assert extents(tmp_path / name) == pytest.approx(EXTENTS, abs=1e-3), name
+    mesh = tessellate(tmp_path / "part.iges")
+    assert np.ptp(mesh.bounds, axis=0) == pytest.approx(EXTENTS, abs=1e-3)
+    of_step = tessellate(write_step(Block().shape()))
+    assert len(mesh.faces) == pytest.approx(len(of_step.faces), rel=0.5)
+    # Written so, IGES keeps the planes as planes.
+    assert len([one for one in mesh.surfaces if one.kind == "plane"]) >= 8
+    assert max(max(map(abs, one.point)) for one in mesh.surfaces) == pytest.approx(60, abs=1e-3)
 
 
 def test_a_mesh_with_gaps_is_rendered_and_said(tmp_path: Path) -> None:
@@ -149,13 +160,50 @@ def test_a_mesher_that_needs_too_much_memory_is_named(tmp_path: Path) -> None:
         tessellate(tmp_path / "huge.ply", TessellationLimits(memory_bytes=600 * 2**20))
 
 
-@pytest.mark.skipif(shutil.which("freecadcmd") is not None, reason="FreeCAD is installed here")
-def test_without_freecad_an_fcstd_file_says_what_to_install(tmp_path: Path) -> None:
+def test_without_freecad_an_fcstd_file_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     with zipfile.ZipFile(tmp_path / "part.FCStd", "w") as archive:
         archive.writestr("Document.xml", "<Document/>")
     with pytest.raises(ToolMissingError) as caught:
         tessellate(tmp_path / "part.FCStd")
     assert "freecad" in caught.value.remedy
+
+
+FREECAD = shutil.which("freecadcmd")
+IN_FREECAD = """
+import FreeCAD, Part, sys
+document = FreeCAD.newDocument("made")
+box = document.addObject("Part::Box", "Base")
+box.Length, box.Width, box.Height = 60, 40, 10
+hole = document.addObject("Part::Cylinder", "Hole")
+hole.Radius, hole.Height = 6, 10
+hole.Placement.Base = FreeCAD.Vector(12, 14, 0)
+cut = document.addObject("Part::Cut", "Plate")
+cut.Base, cut.Tool = box, hole
+document.addObject("Sketcher::SketchObject", "Loose")
+document.recompute()
+document.saveAs({target!r})
+empty = FreeCAD.newDocument("empty")
+empty.addObject("Sketcher::SketchObject", "Loose")
+empty.recompute()
+empty.saveAs({empty!r})
+sys.exit(0)
+"""
+
+
+@pytest.mark.skipif(FREECAD is None, reason="FreeCAD is not installed: apt-get install freecad")
+def test_a_freecad_document_is_read_and_one_without_a_body_is_named(tmp_path: Path) -> None:
+    target, empty = tmp_path / "part.FCStd", tmp_path / "empty.FCStd"
+    script = tmp_path / "make.py"
+    script.write_text(IN_FREECAD.format(target=str(target), empty=str(empty)))
+    subprocess.run([str(FREECAD), str(script)], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    mesh = tessellate(target)
+    assert np.ptp(mesh.bounds, axis=0) == pytest.approx(EXTENTS, abs=1e-3)
+    assert describe(mesh)["volume_mm3"] == pytest.approx(60 * 40 * 10 - np.pi * 360, rel=2e-3)
+    with pytest.raises(NoSolidsError, match=r"empty\.FCStd"):
+        tessellate(empty)
 
 
 def test_what_a_file_tells(write_step: WriteStep) -> None:
