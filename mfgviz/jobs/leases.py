@@ -10,9 +10,22 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
@@ -21,6 +34,10 @@ from mfgviz.journal import emit
 from mfgviz.records import Attempt, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
 from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, JobState
+
+# What a claim looks at of a waiting job: id, priority, model, batch key, images, available_at, now.
+WaitingQuery: TypeAlias = Select[int, int, str, str, int, datetime, datetime]
+WaitingRow: TypeAlias = Row[int, int, str, str, int, datetime, datetime]
 
 # How far a claim looks past the first job: for batch mates, and for the model it has loaded.
 CLAIM_WINDOW = 32
@@ -93,15 +110,24 @@ class Failure:
         return cls(error.code, f"{error.message} {error.remedy}".strip(), error.retryable, delay_s)
 
 
-def claim_window(size: int = CLAIM_WINDOW) -> Select[RenderJob]:
+def claim_window(size: int = CLAIM_WINDOW) -> WaitingQuery:
     """The production query of a claim: the front of the queue, row locks taken, locked rows skipped.
 
     The state is a literal, so that the planner can prove the partial index
     `ix_render_jobs_order` from a prepared statement too; that index is already in the order asked
-    for, so PostgreSQL reads `size` rows of it and sorts nothing.
+    for, so PostgreSQL reads `size` rows of it and sorts nothing. The requests themselves, which are
+    long, are read for the chosen jobs alone.
     """
     return (
-        select(RenderJob)
+        select(
+            RenderJob.id,
+            RenderJob.priority,
+            RenderJob.model_name,
+            RenderJob.batch_key,
+            RenderJob.images,
+            RenderJob.available_at,
+            utcnow().label("now"),
+        )
         .where(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow())
         .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
         .limit(size)
@@ -112,15 +138,15 @@ def claim_window(size: int = CLAIM_WINDOW) -> Select[RenderJob]:
 def claim(db: Database, claimant: Claimant) -> Claim | None:
     """Take the next batch, or None where nothing waits."""
     with db.begin() as session:
-        waiting = list(session.scalars(claim_window()))
+        waiting = session.execute(claim_window()).all()
         if not waiting:
             return None
-        batch = _choose(session, waiting, claimant)
+        batch = _choose(waiting, claimant)
         token = secrets.token_hex(16)
         _move(JobState.QUEUED, JobState.RUNNING)
         taken = session.execute(
             update(RenderJob)
-            .where(RenderJob.id.in_([job.id for job in batch]), RenderJob.state == JobState.QUEUED)
+            .where(RenderJob.id.in_(batch), RenderJob.state == JobState.QUEUED)
             .values(
                 state=JobState.RUNNING,
                 lease_token=token,
@@ -131,23 +157,29 @@ def claim(db: Database, claimant: Claimant) -> Claim | None:
                 error_code=None,
                 error_message=None,
             )
-            .returning(RenderJob.id, RenderJob.attempts_made)
+            .returning(RenderJob.id, RenderJob.revision_id, RenderJob.attempts_made, RenderJob.request)
             .execution_options(synchronize_session=False)
         )
-        made: dict[int, int] = {row.id: row.attempts_made for row in taken}
-        numbers = _next_attempt_numbers(session, list(made))
-        session.add_all(
-            Attempt(
-                job_id=job_id, number=numbers.get(job_id, 0) + 1, worker=claimant.worker, lease_token=token
-            )
-            for job_id in made
-        )
-        jobs = tuple(
-            ClaimedJob(job.id, job.revision_id, made[job.id], RenderRequest.from_json(job.request))
-            for job in batch
-            if job.id in made
-        )
-    return Claim(token, claimant.lease_s, jobs) if jobs else None
+        jobs = [
+            ClaimedJob(row.id, row.revision_id, row.attempts_made, RenderRequest.from_json(row.request))
+            for row in taken
+        ]
+        session.execute(_open_attempts(token, claimant.worker))
+    in_order = sorted(jobs, key=lambda job: batch.index(job.id))
+    return Claim(token, claimant.lease_s, tuple(in_order)) if jobs else None
+
+
+def _open_attempts(token: str, worker: str) -> Insert:
+    """One more attempt for each job under the token. Handed-back attempts have numbers too."""
+    last = select(func.max(Attempt.number)).where(Attempt.job_id == RenderJob.id).scalar_subquery()
+    rows = select(
+        RenderJob.id,
+        func.coalesce(last, 0) + 1,
+        literal(worker),
+        literal(token),
+        literal(AttemptOutcome.RUNNING.value),
+    ).where(RenderJob.lease_token == token)
+    return insert(Attempt).from_select(["job_id", "number", "worker", "lease_token", "outcome"], rows)
 
 
 def has_work(db: Database) -> bool:
@@ -247,31 +279,24 @@ def hand_back(db: Database, claim: Claim, job_id: int) -> None:
 
 
 # -- one guarded move each ------------------------------------------------------------------------------
-def _choose(session: Session, waiting: Sequence[RenderJob], claimant: Claimant) -> list[RenderJob]:
+def _choose(
+    waiting: Sequence[Row[int, int, str, str, int, datetime, datetime]], claimant: Claimant
+) -> list[int]:
     """The first job in order (or the first for the loaded model, among equals), and its batch mates."""
     lead = waiting[0]
     if lead.model_name != claimant.loaded_model:
-        now = session.scalar(select(utcnow()))
-        waited_s = (now - lead.available_at).total_seconds() if now else 0.0
+        waited_s = (lead.now - lead.available_at).total_seconds()
         equals = [job for job in waiting if job.priority == lead.priority]
         suited = next((job for job in equals if job.model_name == claimant.loaded_model), None)
         if suited is not None and waited_s < AFFINITY_PATIENCE_S:
             lead = suited
-    batch, images = [lead], lead.images
+    batch, images = [lead.id], lead.images
     for job in waiting:
-        if job is not lead and job.batch_key == lead.batch_key and images + job.images <= claimant.max_images:
-            batch.append(job)
+        alike = job is not lead and job.batch_key == lead.batch_key
+        if alike and images + job.images <= claimant.max_images:
+            batch.append(job.id)
             images += job.images
     return batch
-
-
-def _next_attempt_numbers(session: Session, job_ids: list[int]) -> dict[int, int]:
-    query = (
-        select(Attempt.job_id, func.max(Attempt.number))
-        .where(Attempt.job_id.in_(job_ids))
-        .group_by(Attempt.job_id)
-    )
-    return {job_id: number for job_id, number in session.execute(query)}  # noqa: C416 - a Result is no mapping
 
 
 def _held(claim: Claim) -> ColumnElement[bool]:

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select
+from sqlalchemy import func, inspect, select
 
-from mfgviz import catalog, schema
-from mfgviz.catalog import NewPart
+from mfgviz import catalog, jobs, models, schema, workers_seen
+from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
 from mfgviz.errors import DatabaseNotMigratedError, InvalidInputError
-from mfgviz.records import Part, Record
+from mfgviz.models_folder import ModelSpec
+from mfgviz.records import Part, Record, Rule
+from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
+
+
+def fill_every_table(database: Database) -> None:
+    """A job from submit to its rendition, and what stands beside it."""
+    request = RenderRequest(
+        "a" * 64, "brass", ModelChoice("studio", "b" * 64, "studio"), SamplingSettings("ddim", 4, 2.0)
+    )
+    with database.begin() as session:
+        catalog.add_part(session, NewPart("BRK-1"), "ann")
+        revision = catalog.add_revision(session, "BRK-1", "A", "ann")
+        catalog.attach_geometry(session, revision, StoredFile("a" * 64, 10, "b.step"), "ann")
+        models.add_model(session, ModelSpec("studio", "studio", "x", weights_digest="b" * 64), {}, "ann")
+        workers_seen.report(session, workers_seen.WorkerReport("host:1", ("gpu",), "CPU", None))
+        session.add(Rule(name="r", event_kind="revision.released", template={}, created_by="ann"))
+        jobs.submit(session, [jobs.Submission(revision.id, request)], "ann")
+    claim = jobs.claim(database, jobs.Claimant("host:1"))
+    assert claim is not None
+    image = jobs.NewRendition(0, 0, (512, 512), "c" * 64, "d" * 64, "e" * 64)
+    jobs.complete(database, claim, claim.jobs[0].id, [image])
+    with database.read() as session:
+        for table in Record.metadata.sorted_tables:
+            assert session.scalar(select(func.count()).select_from(table)), f"{table} is empty"
 
 
 def test_there_is_one_head() -> None:
@@ -30,9 +54,7 @@ def test_each_migration_goes_down_and_up_again_with_rows_in_the_tables(empty_dat
     for migration in reversed(list(script.walk_revisions())):
         schema.upgrade(empty_database, migration.revision)
         if migration.revision == script.get_current_head():
-            with empty_database.begin() as session:
-                catalog.add_part(session, NewPart("BRK-1"), "ann")
-                catalog.add_revision(session, "BRK-1", "A", "ann")
+            fill_every_table(empty_database)
         down = migration.down_revision or "base"
         schema.downgrade(empty_database, str(down))
         schema.upgrade(empty_database, migration.revision)

@@ -92,3 +92,10 @@ def test_generated_pages_are_up_to_date() -> None:
         [sys.executable, "docs/build.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_layers_hold() -> None:
+    # In a process of its own: grimp parses the whole house.
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

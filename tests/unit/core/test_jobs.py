@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import literal_column, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from mfgviz import catalog, jobs
@@ -16,6 +16,7 @@ from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
 from mfgviz.errors import IllegalMoveError, JobNotFoundError, LeaseLostError
 from mfgviz.jobs import Claimant, Failure, JobFilter, NewRendition, Submission
+from mfgviz.jobs.leases import claim_window
 from mfgviz.records import Attempt, Event, RenderJob, Rendition, utcnow
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
 from mfgviz.vocabulary import AttemptOutcome, JobState, Priority
@@ -364,3 +365,41 @@ def test_listing_filters_and_pages(database: Database, submit: Submit) -> None:
         rest = jobs.list_jobs(session, JobFilter(requester="ann", before=page[-1].id))
         assert [job.id for job in rest] == ids[2::-1]
         assert jobs.state_counts(session)["queued"] == 6
+
+
+# -- speed -----------------------------------------------------------------------------------------------
+MANY = 100_000
+FILL = """
+INSERT INTO render_jobs (revision_id, requester, request, fingerprint, batch_key, model_name, images, forced,
+    priority, turn, state, cancel_requested, attempts_made, max_attempts, step, total_steps, notes)
+SELECT revision_id, requester, request, lpad(to_hex(n), 64, '0'), batch_key, model_name, images, forced,
+    priority, n / 20, state, cancel_requested, 0, max_attempts, 0, total_steps, notes
+FROM render_jobs, generate_series(1, :many) AS n
+"""
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_queries_of_a_long_queue_read_no_table_from_end_to_end(
+    database: Database, submit: Submit, revision_id: int
+) -> None:
+    (first,) = submit(make_request())
+    with database.begin() as session:
+        session.execute(text(FILL), {"many": MANY})
+        session.execute(text("ANALYZE render_jobs"))
+    queries = {
+        "claim": claim_window(),
+        "known": select(RenderJob.id).where(
+            RenderJob.revision_id.in_([revision_id]), RenderJob.fingerprint.in_(["0" * 63 + "7"])
+        ),
+        "lease": select(RenderJob.id).where(RenderJob.lease_token == "x"),
+        "overdue": select(RenderJob.id).where(
+            RenderJob.state == literal_column("'running'"), RenderJob.lease_until < utcnow()
+        ),
+    }
+    with database.read() as session:
+        for name, query in queries.items():
+            compiled = query.compile(database.engine, compile_kwargs={"literal_binds": True})
+            plan = "\n".join(session.scalars(text(f"EXPLAIN {compiled}")))
+            assert "Seq Scan" not in plan, f"{name}:\n{plan}"
+            assert "Sort" not in plan, f"{name}:\n{plan}"
+    assert claimed_ids(database)[0] == first
