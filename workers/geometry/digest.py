@@ -4,12 +4,12 @@ For exact geometry it is made of the surfaces themselves: each plane, cylinder, 
 of the part by its own numbers, which no tessellation touches. Free-form surfaces have none;
 they count by their area and place in the mesh, in steps of two per cent. Places are told from a
 centre that follows from the surfaces alone, so that moving the part in its file changes nothing, and a
-set of surfaces is hashed, so that order and how a face is split do not matter.
+set of surfaces is hashed, so that order and how a face is split do not matter. Where the surfaces are
+trimmed is told by the corners: each is known by the surfaces that meet in it, without any coordinate.
 
 Kept: saving again, exporting again, meshing again, moving the origin, another unit of the same size.
-Changed: a hole moved by 0.1 mm, a mirrored part, a scaled part, a turned part (views depend on it).
-Not seen: a change of trimming that moves no surface and no cylinder's end, such as a pocket that now
-reaches to another existing face. A mesh file's digest is of its points and says nothing of a STEP file's.
+Changed: a hole moved by 0.1 mm, a mirrored part, a scaled part, a turned part (views depend on it), a pocket
+that now reaches to another face. A mesh file's digest is of its points and says nothing of a STEP file's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from workers.geometry.mesh import Mesh, Surface, triangle_normals
 
-DIGEST_VERSION = 1
+DIGEST_VERSION = 2
 # What differs by less is the same: exporters agree to about a nanometre.
 STEP_MM = 1e-3
 STEP_DIRECTION = 1e-5
@@ -47,7 +47,8 @@ def shape_digest(mesh: Mesh) -> str:
 def _words(mesh: Mesh) -> list[str]:
     canonical = [_canonical(surface) for surface in mesh.surfaces]
     centre = _centre(canonical) if canonical else mesh.bounds.mean(0)
-    return [*(_word(surface, centre) for surface in canonical), *_free_words(mesh, centre)]
+    words = {surface.face_id: _word(surface, centre) for surface in canonical}
+    return [*words.values(), *_corner_words(mesh, words), *_free_words(mesh, centre)]
 
 
 def _canonical(surface: Surface) -> Surface:
@@ -104,6 +105,25 @@ def _word(surface: Surface, centre: Vector) -> str:
     along = sorted(float((np.array(end) - centre) @ np.array(surface.axis)) for end in surface.ends)
     numbers += [_step(value, STEP_END_MM) for value in along]
     return f"{surface.kind} {' '.join(map(str, numbers))}"
+
+
+def _corner_words(mesh: Mesh, words: dict[int, str]) -> list[str]:
+    """Each corner of a body by the surfaces that meet in it, where these are three or more.
+
+    A mesher puts a point on every corner, the same for all faces around it; elsewhere no more than two
+    surfaces share a point. All free-form faces count as one surface: they have no word of their own.
+    """
+    names = ["free", *sorted(set(words.values()))]
+    number_of = {name: number for number, name in enumerate(names)}
+    by_face = np.zeros(int(mesh.face_ids.max()) + 1, np.int64)
+    for face_id, word in words.items():
+        by_face[face_id] = number_of[word]
+    places = np.column_stack([np.repeat(mesh.body_ids, 3), mesh.vertices[mesh.faces].reshape(-1, 3)])
+    point = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
+    pairs = np.unique(np.column_stack([point, np.repeat(by_face[mesh.face_ids], 3)]), axis=0)
+    starts = np.flatnonzero(np.r_[True, np.diff(pairs[:, 0]) > 0])
+    meeting = np.split(pairs[:, 1], starts[1:])
+    return ["corner " + " | ".join(names[one] for one in met) for met in meeting if len(met) > 2]
 
 
 def _step(value: float, step: float) -> int:

@@ -60,7 +60,7 @@ def color_names(mesh: Mesh) -> list[str]:
 def color_name(red: int, green: int, blue: int) -> str:
     """A plain word for an sRGB colour, 0 to 255 each."""
     hue, lightness, saturation = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
-    if lightness < 0.12:
+    if lightness < 0.16:
         return "black"
     if lightness > 0.92:
         return "white"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mfgviz.errors import NoSolidsError, UnreadableGeometryError
 
-MESH_VERSION = 1
+MESH_VERSION = 2
 
 Point = tuple[float, float, float]
 
@@ -31,7 +31,7 @@ class Surface:
 
     `point` is a point of a plane, a point of a cylinder's axis, a cone's apex, a centre (mm); `axis` a unit
     vector; `sizes` the radii (mm) and a cone's half angle (rad); `ends` two points on a cylinder's axis
-    between which it reaches (mm).
+    between which it reaches (mm). `face_id` is the mesh's face that lies on it.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class Surface:
     axis: Point
     sizes: tuple[float, ...] = ()
     ends: tuple[Point, ...] = ()
+    face_id: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Mesh:
 
 
 def _named(plain: list[object]) -> dict[str, object]:
-    return dict(zip(("kind", "point", "axis", "sizes", "ends"), plain, strict=True))
+    return dict(zip(("kind", "point", "axis", "sizes", "ends", "face_id"), plain, strict=True))
 
 
 def triangle_normals(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.float64]:

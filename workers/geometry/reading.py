@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfgviz.errors import NoSolidsError, UnreadableGeometryError
+from workers.geometry.colors import Color, ColoredTriangles, paint, without_colors
 from workers.geometry.conversion import brep_to_step, freecad_to_step
 from workers.geometry.mesh import Body, Mesh, Surface, triangle_normals
 
@@ -49,13 +52,19 @@ def _read_brep(path: Path, file_format: str) -> Mesh:
         raise UnreadableGeometryError(f"{path.name} is cut off: its end is missing.")
     if file_format in ("brep", "fcstd"):
         content, file_format = _as_step(path, file_format), "step"
-    coarse = _scene(_glb(content, file_format, COARSE_DEFLECTION_MM, COARSE_ANGLE_RAD, path.name))
+    shape = without_colors(content) if file_format == "step" else content
+    coarse = _scene(_glb(shape, file_format, COARSE_DEFLECTION_MM, COARSE_ANGLE_RAD, path.name))
     unit_mm = MM_OF_MESH[file_format]
     diagonal_mm = float(np.linalg.norm(coarse.extents)) * unit_mm if len(coarse.geometry) else 0.0
     if not diagonal_mm > 0:
         raise NoSolidsError(f"{path.name} holds no solid or surface.")
-    fine = _glb(content, file_format, diagonal_mm * DEFLECTION_SHARE, ANGLE_RAD, path.name)
-    return _from_scene(_scene(fine), path.name, unit_mm)
+    deflection_mm = diagonal_mm * DEFLECTION_SHARE
+    fine = _scene(_glb(shape, file_format, deflection_mm, ANGLE_RAD, path.name))
+    mesh = _from_scene(fine, path.name, unit_mm)
+    if shape == content:
+        return mesh
+    colored = _scene(_glb(content, file_format, deflection_mm, ANGLE_RAD, path.name))
+    return paint(mesh, _colored_triangles(colored, unit_mm))
 
 
 def _glb(content: bytes, file_format: str, deflection_mm: float, angle_rad: float, name: str) -> bytes:
@@ -88,7 +97,7 @@ def _scene(glb: bytes) -> Any:
 
 
 def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
-    pieces: dict[str, list[NDArray[Any]]] = {key: [] for key in ("v", "f", "n", "face", "body", "color")}
+    pieces: dict[str, list[NDArray[Any]]] = {key: [] for key in ("v", "f", "n", "face", "body")}
     bodies: list[Body] = []
     surfaces: list[Surface] = []
     free: list[int] = []
@@ -103,23 +112,23 @@ def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
         if np.linalg.det(place[:3, :3]) < 0:
             faces = faces[:, ::-1]
         ids = np.asarray(part.face_attributes.get("brep_index", np.zeros(len(faces)))).reshape(-1).astype(int)
-        color = _color_of(part)
         listed = part.metadata.get("cascadio", {}).get("brep_primitives", ())
         exact = {one.face_index: one for one in listed if one is not None}
-        surfaces += [_surface(one, place, unit_mm) for one in exact.values()]
+        surfaces += [
+            replace(_surface(one, place, unit_mm), face_id=face_count + number)
+            for number, one in exact.items()
+        ]
         free += sorted(face_count + int(k) for k in set(ids.tolist()) - set(exact))
-        pieces["v"].append((np.c_[part.vertices, np.ones(len(part.vertices))] @ place.T)[:, :3] * unit_mm)
+        pieces["v"].append(_placed(part.vertices, place) * unit_mm)
         pieces["n"].append(normals)
         pieces["f"].append(faces + vertex_count)
         pieces["face"].append(ids + face_count)
         pieces["body"].append(np.full(len(faces), len(bodies)))
-        pieces["color"].append(np.tile(color or (200, 200, 200, 255), (len(faces), 1)))
-        bodies.append(Body(_plain_name(str(key)), color))
+        bodies.append(Body(_plain_name(str(key))))
         vertex_count += len(part.vertices)
         face_count += int(ids.max()) + 1
     if not bodies:
         raise NoSolidsError(f"{name} holds no solid or surface.")
-    colored = any(body.color for body in bodies)
     return Mesh(
         vertices=np.concatenate(pieces["v"]),
         faces=np.concatenate(pieces["f"]).astype(np.int32),
@@ -127,7 +136,6 @@ def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
         face_ids=np.concatenate(pieces["face"]).astype(np.int32),
         body_ids=np.concatenate(pieces["body"]).astype(np.int32),
         bodies=tuple(bodies),
-        colors=np.concatenate(pieces["color"]).astype(np.uint8) if colored else None,
         surfaces=tuple(surfaces),
         free_face_ids=tuple(free),
     )
@@ -156,13 +164,28 @@ def _triple(vector: NDArray[np.float64]) -> tuple[float, float, float]:
     return (x, y, z)
 
 
-def _color_of(part: Any) -> tuple[int, int, int, int] | None:
+def _placed(points: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(points) @ place[:3, :3].T + place[:3, 3]
+
+
+def _colored_triangles(scene: Any, unit_mm: float) -> Iterator[ColoredTriangles]:
+    for node in scene.graph.nodes_geometry:
+        place, key = scene.graph[node]
+        part = scene.geometry[key]
+        middles = _placed(np.asarray(part.triangles_center), place) * unit_mm
+        yield ColoredTriangles(middles, _color_of(part))
+
+
+def _color_of(part: Any) -> Color | None:
+    """sRGB; glTF's base colours are linear (Khronos glTF 2.0, 3.9.2), transfer by IEC 61966-2-1."""
     material = getattr(part.visual, "material", None)
     base = getattr(material, "baseColorFactor", None)
     if base is None:
         return None
-    r, g, b, a = (int(value) for value in base)
-    return (r, g, b, a)
+    light = np.asarray(base, float)[:3] / 255
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    red, green, blue = (int(value) for value in np.rint(srgb * 255))
+    return (red, green, blue, int(base[3]))
 
 
 def _plain_name(name: str) -> str:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import trimesh
 
+from mfgviz import samples
 from mfgviz.errors import (
     EmptyGeometryError,
     FormatMismatchError,
@@ -213,6 +214,24 @@ def test_what_a_file_tells(write_step: WriteStep) -> None:
     )
     assert facts["volume_mm3"] == pytest.approx(60 * 40 * 10 - np.pi * 360 - 15 * 16 * 4, rel=2e-3)
     assert facts["colours"] == []
+
+
+SAMPLES = Path(samples.__path__[0])
+
+
+def test_faces_of_several_colours_keep_their_faces() -> None:
+    """The bracket's bores and holes have a colour of their own."""
+    mesh = tessellate(SAMPLES / "bracket.step")
+    assert [body.name for body in mesh.bodies] == ["Motor bracket"]
+    assert len(np.unique(mesh.face_ids)) == len(mesh.surfaces) + len(mesh.free_face_ids) == 60
+    for surface in (one for one in mesh.surfaces if one.kind == "plane"):
+        corners = mesh.vertices[mesh.faces[mesh.face_ids == surface.face_id]]
+        assert np.abs((corners - surface.point) @ surface.axis).max() < 1e-3
+    assert mesh.colors is not None
+    # COLOUR_RGB 0.626, 0.634, 0.665 and 0.881, 0.886, 0.896
+    told = [[159.7, 161.7, 169.6], [224.6, 225.9, 228.5]]
+    assert np.abs(np.unique(mesh.colors[:, :3], axis=0) - told).max() < 1.5
+    assert describe(mesh)["colours"] == ["light grey", "grey"]
 
 
 COLOURS = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from mfgviz import samples
 from tests.unit.geometry.blocks import Block, WriteStep
 from workers.geometry import shape_digest, tessellate
 from workers.geometry.reading import read_mesh
@@ -72,6 +73,36 @@ def test_another_unit_of_the_same_size_keeps_it(original: Path, write_step: Writ
 )
 def test_another_shape_changes_it(original: Path, write_step: WriteStep, other: Block) -> None:
     assert digest(write_step(other.shape(), "other.step")) != digest(original)
+
+
+def test_a_slot_that_reaches_to_another_face_changes_it(write_step: WriteStep) -> None:
+    """The same planes, trimmed in another way: a slot of half the length, with its wall where a step is."""
+    from OCP.BRepAlgoAPI import BRepAlgoAPI_Cut
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeBox
+    from OCP.gp import gp_Pnt
+
+    def slotted(to_x: float) -> Path:
+        step = BRepPrimAPI_MakeBox(gp_Pnt(30, -1, 6), 40, 10, 10).Shape()
+        slot = BRepPrimAPI_MakeBox(gp_Pnt(-1, 20, 6), to_x + 1, 8, 10).Shape()
+        plate = BRepPrimAPI_MakeBox(gp_Pnt(0, 0, 0), 60, 40, 10).Shape()
+        body = BRepAlgoAPI_Cut(BRepAlgoAPI_Cut(plate, step).Shape(), slot).Shape()
+        return write_step(body, f"slot{to_x:g}.step")
+
+    half, through = tessellate(slotted(30)), tessellate(slotted(61))
+    placed = [{(s.kind, s.axis, s.point[0] * s.axis[0]) for s in mesh.surfaces} for mesh in (half, through)]
+    assert placed[0] == placed[1]
+    assert shape_digest(half) != shape_digest(through)
+
+
+@pytest.mark.parametrize("sample", ["bracket", "flange", "heatsink"])
+def test_real_parts_keep_it_when_they_are_meshed_finer(sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(samples.__path__[0]) / f"{sample}.step"
+    coarse = read_mesh(path, "step")
+    monkeypatch.setattr("workers.geometry.reading.DEFLECTION_SHARE", 3e-4)
+    monkeypatch.setattr("workers.geometry.reading.ANGLE_RAD", 0.2)
+    fine = read_mesh(path, "step")
+    assert len(fine.faces) > len(coarse.faces)
+    assert shape_digest(fine) == shape_digest(coarse)
 
 
 def test_a_mesh_file_is_known_by_its_points(tmp_path: Path) -> None:
