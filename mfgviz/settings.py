@@ -6,6 +6,7 @@ names, else `mfgviz.toml` in the working folder, else `mfgviz.toml` in the user'
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import re
@@ -28,6 +29,13 @@ SOCKET_PATH_LIMIT_BYTES = 100
 
 def _default_data_dir() -> Path:
     return Path(platformdirs.user_data_dir("mfgviz", appauthor=False))
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # an account without a name, as containers have
+        return "unknown"
 
 
 def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
@@ -57,7 +65,7 @@ class Settings:
         "Blob store URL (a folder's file:// URL, s3://, gs://, az://); `embedded` is in the data folder.",
     )
     requester: str = _setting(
-        lambda: os.environ.get("USER") or os.environ.get("USERNAME") or "unknown",
+        _user_name,
         "Who asks: recorded with every change, and what fair share is counted by.",
     )
     device: str = _setting("auto", "Where sampling runs: auto, cpu, cuda:N or mps.")

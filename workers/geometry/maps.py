@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 FloatMap = NDArray[np.float32]
 
-MAPS_VERSION = 1
+MAPS_VERSION = 2
 SUPERSAMPLE = 2
 # A crease is a change of B-rep face at which the surface turns by more than this.
 CREASE_DEG = 12.0
 FAR_DEPTH = 0.1
 OCCLUSION_RAYS = 12
+SHADOW_RAYS = 32
 # Ambient occlusion looks this far, as a share of the part's diagonal.
 OCCLUSION_REACH = 0.35
 # Key light, fill light and light from above of the clay pass, in camera space (x right, y up, z back).
@@ -268,16 +269,18 @@ def contact_shadow(caster: Caster, camera: Camera, shape: tuple[int, int], mesh:
     seen = falling & (reach > 0)
     points = origins[seen] + directions[seen] * reach[seen, None]
     dark = np.zeros(height * width, np.float32)
+    rows, columns = np.divmod(np.flatnonzero(seen), width)
+    twist = ((rows % 4) * 4 + columns % 4) / 16.0
     blocked = np.zeros(len(points))
-    for ray in range(OCCLUSION_RAYS):
-        height_share = (ray + 0.5) / OCCLUSION_RAYS
-        angle = 2 * math.pi * ray * 0.618034
+    for ray in range(SHADOW_RAYS):
+        height_share = (ray + 0.5) / SHADOW_RAYS
+        angle = 2 * math.pi * (ray * 0.618034 + twist)
         radius, lift = math.sqrt(height_share), math.sqrt(1 - height_share)
-        direction = np.array([radius * math.cos(angle), radius * math.sin(angle), lift])
-        rays = np.broadcast_to(direction, points.shape)
+        rays = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(len(angle), lift)], axis=1)
         blocked += caster.blocked(points, rays, mesh.diagonal_mm * OCCLUSION_REACH)
-    dark[seen] = blocked / OCCLUSION_RAYS
-    small = ndimage.gaussian_filter(dark.reshape(height, width), 1.0)
+    dark[seen] = blocked / SHADOW_RAYS
+    # As with occlusion, the pattern of turned directions is averaged out again.
+    small = ndimage.gaussian_filter(ndimage.uniform_filter(dark.reshape(height, width), 4), 1.0)
     zoomed = ndimage.zoom(
         small, (shape[0] / height, shape[1] / width), order=1, grid_mode=True, mode="nearest"
     )
