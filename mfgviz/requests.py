@@ -46,6 +46,18 @@ def _whole(name: str, value: int, low: int, high: int) -> None:
         )
 
 
+def check_size(width: int, height: int) -> None:
+    """Refuse a picture's size that no model makes. Raises OutOfBoundsSizeError."""
+    for name, side in (("width", width), ("height", height)):
+        if side % SIZE_MULTIPLE_PX or not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
+            near = min(max(round(side / SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX, MIN_SIDE_PX), MAX_SIDE_PX)
+            raise OutOfBoundsSizeError(
+                f"The {name} is {side} px, but must be a multiple of {SIZE_MULTIPLE_PX} "
+                f"from {MIN_SIDE_PX} to {MAX_SIDE_PX}.",
+                remedy=f"The nearest is {near}.",
+            )
+
+
 def _direction(name: str, vector: Vector | None) -> Vector:
     if vector is None or not all(map(math.isfinite, vector)) or math.hypot(*vector) < 1e-9:
         raise InvalidRequestError(
@@ -137,14 +149,7 @@ class SamplingSettings:
         _finite("guidance_scale", self.guidance_scale, 0.0, 50.0)
         _whole("count", self.count, 1, MAX_COUNT)
         _whole("seed", self.seed, 0, MAX_SEED - self.count)
-        for name, side in (("width", self.width), ("height", self.height)):
-            if side % SIZE_MULTIPLE_PX or not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
-                near = min(max(round(side / SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX, MIN_SIDE_PX), MAX_SIDE_PX)
-                raise OutOfBoundsSizeError(
-                    f"The {name} is {side} px, but must be a multiple of {SIZE_MULTIPLE_PX} "
-                    f"from {MIN_SIDE_PX} to {MAX_SIDE_PX}.",
-                    remedy=f"The nearest is {near}.",
-                )
+        check_size(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)

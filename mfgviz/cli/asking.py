@@ -137,27 +137,37 @@ def make_ask(out: Output, reference: str, prompt: str, wish: Wish) -> Ask:
 
 
 def _views(wish: Wish) -> list[View]:
+    from mfgviz.requests import View
+
+    names = wish.views or (() if wish.camera else ("iso",))
+    views = [View(name, Projection(wish.projection), wish.margin) for name in names]
+    return [*views, read_camera(wish.camera, wish.projection, wish.margin)] if wish.camera else views
+
+
+def read_camera(path: Path, projection: str, margin: float) -> View:
+    """A custom view from a JSON file; what the file leaves out is as given.
+
+    Raises:
+        InputFileNotFoundError: the file cannot be read.
+        InvalidRequestError: it is no custom view.
+    """
     import msgspec
 
     from mfgviz.errors import InputFileNotFoundError, InvalidRequestError
     from mfgviz.requests import View
 
-    names = wish.views or (() if wish.camera else ("iso",))
-    views = [View(name, Projection(wish.projection), wish.margin) for name in names]
-    if wish.camera is None:
-        return views
-    framing = {"projection": wish.projection, "margin": wish.margin}
+    framing = {"projection": projection, "margin": margin}
     try:
-        custom = {**framing, **json.loads(wish.camera.read_text(encoding="utf-8")), "name": CUSTOM_VIEW}
-        return [*views, msgspec.convert(custom, View)]
+        custom = {**framing, **json.loads(path.read_text(encoding="utf-8")), "name": CUSTOM_VIEW}
+        return msgspec.convert(custom, View)
     except OSError as error:
-        raise InputFileNotFoundError(f"{wish.camera} cannot be read: {error.strerror}.") from error
+        raise InputFileNotFoundError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError, RecursionError) as error:
         remedy = (
             "It is a JSON object with eye_mm, forward, up, and height_mm or field_of_view_deg, in part "
             "coordinates."
         )
-        raise InvalidRequestError(f"{wish.camera} is no custom view: {error}.", remedy=remedy) from error
+        raise InvalidRequestError(f"{path} is no custom view: {error}.", remedy=remedy) from error
 
 
 def _store_image(out: Output, path: Path) -> str:

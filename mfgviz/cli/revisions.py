@@ -169,30 +169,38 @@ def _move(out: Output, reference: str, state: LifecycleState, source_state: str 
 @revisions.command()
 @click.argument("reference")
 @click.option("--view", default="iso", show_default=True, type=click.Choice(STANDARD_VIEWS))
+@click.option("--camera", type=click.Path(path_type=Path), help="JSON file of a custom view.")
 @click.option("--projection", default="perspective", type=click.Choice([p.value for p in Projection]))
+@click.option("--margin", type=float, default=0.08, help="Free share of the frame on each side.")
 @click.option("--size", default="512", show_default=True, help="Pixels: SIDE or WIDTHxHEIGHT.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), default=Path("maps"), show_default=True)
 @command_output
-def maps(out: Output, reference: str, view: str, projection: str, size: str, folder: Path) -> None:
+def maps(out: Output, reference: str, size: str, folder: Path, **framing: Any) -> None:
     """Write the control maps of a view as PNG: depth, normals, edges, mask, clay, occlusion.
 
     \b
     Example: mfgviz revisions maps BRK-0042@A --view iso --out maps
     """
+    import msgspec
+
     from mfgviz import catalog, toolbox
-    from mfgviz.cli.asking import parse_size
+    from mfgviz.cli.asking import parse_size, read_camera
     from mfgviz.geometry_intake import fetched
     from mfgviz.intake import usable_geometry
+    from mfgviz.requests import View, check_size
 
     width, height = parse_size(size)
+    check_size(width, height)
+    name, camera, projection, margin = (framing[key] for key in ("view", "camera", "projection", "margin"))
+    view = read_camera(camera, projection, margin) if camera else View(name, Projection(projection), margin)
     with out.runtime.db.read() as session:
         revision = catalog.get_revision(session, reference)
         digest = usable_geometry(revision)
-        name = revision.geometry.file_name if revision.geometry else ""
-    asked = {"view": {"name": view, "projection": projection}, "width": width, "height": height}
-    with fetched(out.runtime.blobs, digest, name) as path:
+        file_name = revision.geometry.file_name if revision.geometry else ""
+    asked = {"view": msgspec.to_builtins(view), "width": width, "height": height}
+    with fetched(out.runtime.blobs, digest, file_name) as path:
         answer = toolbox.run_tool("maps", {**asked, "path": str(path), "out_dir": str(folder.absolute())})
-    rows = [{"map": name, "file": path} for name, path in answer["files"].items()]
+    rows = [{"map": kind, "file": path} for kind, path in answer["files"].items()]
     out.rows(rows, ["map", "file"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import click
 import pytest
 from PIL import Image
 
-from mfgviz import catalog
+from mfgviz import catalog, samples
 from mfgviz.cli.output import Output, duration, plain
 from mfgviz.runtime import Runtime
 from tests.support.commands import Run
@@ -192,3 +193,20 @@ def test_revisions_come_in_a_state_are_released_and_retired(run: Run) -> None:
     assert run("revisions", "obsolete", "BRK-1@B", "--json").json["state"] == "obsolete"
     assert run("revisions", "release", "BRK-1@B").code == 4
     assert run("revisions", "add", "BRK-1", "C", "--state", "nonsense").code == 2
+
+
+def test_maps_are_of_a_view_or_a_camera_and_of_a_size_that_can_be(run: Run, tmp_path: Path) -> None:
+    camera = tmp_path / "camera.json"
+    camera.write_text(json.dumps({"eye_mm": [0, 0, 500], "forward": [0, 0, -1], "up": [0, 1, 0]}))
+    run("parts", "add", "REAL-1")
+    run("revisions", "add", "REAL-1", "A", "--file", str(Path(samples.__path__[0]) / "flange.step"))
+    folder = tmp_path / "maps"
+    words = ["revisions", "maps", "REAL-1@A", "--out", str(folder), "--json"]
+    made = run(*words, "--camera", str(camera), "--size", "96x64")
+    assert [row["map"] for row in made.json][-1] == "sheet"
+    with Image.open(folder / "depth.png") as image:
+        assert image.size == (96, 64)
+    for size in ("0", "100000", "65"):
+        assert run(*words, "--size", size).error["code"] == "out-of-bounds-size"
+    camera.write_text('{"eye_mm": [0, 0, 500]}')
+    assert run(*words, "--camera", str(camera)).error["code"] == "invalid-request"
