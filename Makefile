@@ -59,6 +59,10 @@ bench: $(VENV)/.installed-dev ## Print the benchmarks' figures, and write them t
 docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows best
 	$(BIN)/python docs/build.py
 
+.PHONY: pictures
+pictures: $(VENV)/.installed-dev ## Make the pictures of the docs, through the product itself
+	$(BIN)/python -m docs.pictures
+
 .PHONY: samples
 samples: $(VENV)/.installed-dev ## Make the sample parts again, by their script
 	$(BIN)/python -m workers.studio.training.samples

@@ -70,7 +70,7 @@ def thumbnail(image: Image.Image) -> bytes:
     small = image.convert("RGB")
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    small.save(out, "JPEG", quality=85, xmp=_xmp(None))
+    small.save(out, "JPEG", quality=85, xmp=synthetic_mark())
     return out.getvalue()
 
 
@@ -119,6 +119,11 @@ def is_marked_synthetic(image: Image.Image) -> bool:
     xmp: Any = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     content = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     return TRAINED_ALGORITHMIC_MEDIA.encode() in content
+
+
+def synthetic_mark() -> bytes:
+    """An XMP packet that says that a trained algorithm made the image, and nothing else."""
+    return _xmp(None)
 
 
 def _dumps(record: Record) -> str:

@@ -1,0 +1,109 @@
+"""Makes the pictures of the docs, through the product itself: `make pictures`.
+
+Three sample parts are taken in, rendered in five materials by a worker, exported and laid side by side.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from mfgviz import catalog, jobs, provenance, renditions, samples, toolbox
+from mfgviz.catalog import NewPart
+from mfgviz.cli.output import Output
+from mfgviz.cli.waiting import watch
+from mfgviz.geometry_intake import take_file
+from mfgviz.intake import Ask, Lookup, prepare
+from mfgviz.local import LocalStack
+from mfgviz.queue import TASK_RENDER
+from mfgviz.runtime import Runtime
+from mfgviz.settings import Settings
+
+HERE = Path(__file__).parent
+IMAGES = HERE / "images"
+DATA_DIR = HERE.parent / "var" / "pictures"
+PARTS = ("bracket", "flange", "heatsink")
+PROMPTS = (
+    "brushed aluminium, studio light, white background",
+    "polished brass, studio light, dark grey background",
+    "red powder coat, soft light, light grey background",
+    "black anodised aluminium, studio light, white background",
+    "copper, warm light, wood",
+)
+SEED = 7
+CAPTION_PX, MAPS_PX = 34, 512
+
+
+def main() -> int:
+    """Render, and write `docs/images`."""
+    settings = Settings(data_dir=DATA_DIR, requester="docs")
+    IMAGES.mkdir(exist_ok=True)
+    with LocalStack(settings, print):
+        runtime = Runtime(settings)
+        rows = {part: _rendered(runtime, part) for part in PARTS}
+        _save(_sheet(rows), IMAGES / "samples.jpg")
+        runtime.close()
+    _draw_maps()
+    print(f"wrote {IMAGES}")
+    return 0
+
+
+def _rendered(runtime: Runtime, part: str) -> list[Image.Image]:
+    """The part in each material, from its STEP file."""
+    reference = f"{part.upper()}@A"
+    with runtime.db.read() as session:
+        known = bool(catalog.list_parts(session, search=part.upper()))
+    if not known:
+        taken = take_file(runtime, Path(samples.__path__[0]) / f"{part}.step")
+        with runtime.db.begin() as session:
+            catalog.add_part(session, NewPart(part.upper()), "docs")
+            revision = catalog.add_revision(session, part.upper(), "A", "docs")
+            taken.attach(session, revision, "docs", runtime.doorbell)
+    with runtime.db.begin() as session:
+        lookup = Lookup(session, runtime.settings.default_model)
+        asks = [Ask(revision=reference, prompt=prompt, seed=SEED) for prompt in PROMPTS]
+        wanted = [submission for ask in asks for submission in prepare(lookup, ask)]
+        ids = [answer.job_id for answer in jobs.submit(session, wanted, "docs")]
+    runtime.doorbell.ring(TASK_RENDER, ids)
+    watch(Output(_runtime=runtime), ids)
+    with runtime.db.read() as session:
+        made = [renditions.of_job(session, job_id)[0] for job_id in ids]
+    return [provenance.open_image(runtime.blobs.get(one.blob_digest), f"render {one.id}") for one in made]
+
+
+def _sheet(rows: dict[str, list[Image.Image]]) -> Image.Image:
+    """One row a part, one column a prompt, the prompts above."""
+    side = 360
+    sheet = Image.new("RGB", (side * len(PROMPTS), CAPTION_PX + side * len(rows)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    for column, prompt in enumerate(PROMPTS):
+        words = prompt.split(",")[0]
+        draw.text((column * side + side / 2, CAPTION_PX / 2), words, "black", font, anchor="mm")
+    for row, images in enumerate(rows.values()):
+        for column, image in enumerate(images):
+            small = image.resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (column * side, CAPTION_PX + row * side))
+    return sheet
+
+
+def _draw_maps() -> None:
+    """The control maps of the first part, as `revisions maps` draws them."""
+    folder = DATA_DIR / "maps"
+    asked = {"view": {"name": "iso"}, "width": MAPS_PX, "height": MAPS_PX, "out_dir": str(folder)}
+    step = Path(samples.__path__[0]) / f"{PARTS[0]}.step"
+    written = toolbox.run_tool("maps", {**asked, "path": str(step)})
+    with Image.open(written["files"]["sheet"]) as sheet:
+        sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.Resampling.LANCZOS).save(
+            IMAGES / "maps.png", optimize=True
+        )
+
+
+def _save(sheet: Image.Image, path: Path) -> None:
+    """Composed of synthetic pictures, so marked as they are."""
+    sheet.save(path, quality=88, xmp=provenance.synthetic_mark())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
