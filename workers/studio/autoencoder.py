@@ -3,7 +3,8 @@
 The encoder is a principal component analysis of 8 x 8 patches of the half-size picture: 16 numbers for
 each 16 x 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
 it predicts the part and its surroundings as two layers and composites them by the true mask, so that a
-silhouette, or a hole, is as sharp as the geometry.
+silhouette, or a hole, is as sharp as the geometry. Texture finer than latents can hold is procedural: the
+decoder says only how strong it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional
 
+from workers.studio.brushing import TEXTURES, streaks
 from workers.studio.control import FEATURES, MASK, features, fill_in, solid_cells
 
 PATCH_PX = 8
@@ -94,6 +96,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         widths: tuple[int, ...] = (16, 32, 64, 96),
         core_width: int = 128,
         full_width: int = 8,
+        brushed: bool = False,
     ) -> None:
         super().__init__()
         self.patches = PatchTransform(latent_channels)
@@ -111,7 +114,11 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         self.to_full = nn.Conv2d(w2, 4 * full, 1)
         self.full_mix = nn.Conv2d(2 * full + 6, 2 * full, 3, padding=1)
         self.full_out = nn.Conv2d(2 * full, 6, 3, padding=1)
+        self.brush = nn.Conv2d(w2, TEXTURES, 3, padding=1) if brushed else None
         with torch.no_grad():
+            if self.brush is not None and self.brush.bias is not None:
+                self.brush.weight.mul_(0.1)
+                self.brush.bias.fill_(0.02)
             for last in (self.half_out, self.full_out):
                 last.weight.mul_(0.1)
                 assert last.bias is not None
@@ -132,6 +139,11 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
 
     def decode(self, latents: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
         """Pictures (B, 3, H, W) from latents and a control tensor (B, 8, H, W) times its strength."""
+        smooth, texture = self.decode_apart(latents, control)
+        return smooth + texture
+
+    def decode_apart(self, latents: torch.Tensor, control: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The picture without its procedural texture, and what that adds to it, both (B, 3, H, W)."""
         guide = features(control)
         mask = control[:, MASK : MASK + 1]
         levels = self.guide(guide)
@@ -162,7 +174,17 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
             1,
         )
         layers = layers + self.full_out(functional.relu(self.full_mix(fine)))
-        return mask * layers[:, :3] + (1 - mask) * layers[:, 3:]
+        smooth = mask * layers[:, :3] + (1 - mask) * layers[:, 3:]
+        return smooth, self._texture(h, control, layers[:, :3])
+
+    def _texture(self, h: torch.Tensor, control: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+        """Streaks and grain as strong as the features (B, C, H/2, W/2) call for, in the part's tint."""
+        if self.brush is None:
+            return torch.zeros_like(part)
+        strength = functional.interpolate(
+            self.brush(h), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        return (strength * streaks(control)).sum(1, keepdim=True) * (part.detach() + 1)
 
     def forward(self, latents: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
         """The same as `decode`."""

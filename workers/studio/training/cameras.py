@@ -22,14 +22,14 @@ STANDARD: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
     "bottom": ((0, 0, -1), (0, -1, 0)),
 }
 SHARES = {
-    "iso": 0.27,
-    "free": 0.5,
-    "front": 0.04,
-    "back": 0.03,
+    "iso": 0.36,
+    "free": 0.43,
+    "front": 0.045,
+    "back": 0.025,
     "left": 0.03,
     "right": 0.04,
-    "top": 0.06,
-    "bottom": 0.03,
+    "top": 0.045,
+    "bottom": 0.025,
 }
 
 
@@ -68,7 +68,7 @@ def draw_camera(rng: np.random.Generator, vertices: NDArray[np.float64]) -> Pict
     """A camera that frames the vertices (V, 3) with a margin."""
     view = str(rng.choice(list(SHARES), p=np.array(list(SHARES.values())) / sum(SHARES.values())))
     if view == "free":
-        azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(10, 62))
+        azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(15, 55))
         flat = math.cos(elevation)
         back, up = (flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)), (0.0, 0.0, 1.0)
     else:

@@ -34,6 +34,10 @@ MATERIALS: dict[str, tuple[str, ...]] = {
     "rust": ("rusted steel", "rusty iron", "corroded steel", "rusty metal", "rust"),
     "galvanised": ("galvanised steel", "galvanized steel", "zinc-plated steel"),
     "rubber": ("black rubber", "rubber"),
+    "silver": ("silver", "sterling silver", "silver-plated metal"),
+    "black_oxide": ("black oxide steel", "blackened steel", "burnished steel"),
+    "cast_aluminium": ("cast aluminium", "cast aluminum", "die-cast aluminium", "sand-cast aluminium"),
+    "ceramic": ("white ceramic", "ceramic", "porcelain"),
 }
 COLOURS: dict[str, tuple[str, ...]] = {
     "red": ("red", "red", "bright red", "crimson", "scarlet", "signal red"),
@@ -74,6 +78,9 @@ LIGHTS: dict[str, tuple[str, ...]] = {
     "sun": ("hard sunlight", "direct sun", "sunlight", "sunlight with hard shadows", "outdoor light"),
     "dramatic": ("dramatic light", "dramatic lighting", "rim light", "moody dark lighting", "low-key light"),
     "warm": ("warm light", "warm workshop light", "tungsten light", "golden light"),
+    "cool": ("cool light", "cold light", "cool daylight", "bluish light"),
+    "overhead": ("overhead light", "top light", "light from above"),
+    "window": ("window light", "side light", "light from the left"),
 }
 FLOORS: dict[str, tuple[str, ...]] = {
     "white": ("white background", "white background", "on white", "pure white background"),
@@ -82,7 +89,12 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "black": ("black background", "on black", "pitch black background"),
     "wood": ("on a wooden bench", "on a wooden table", "wood background", "on wood", "wooden background"),
     "concrete": ("on a concrete floor", "on concrete", "concrete background"),
+    "dark_wood": ("on dark wood", "on a walnut table", "dark wood background", "on a dark wooden bench"),
+    "marble": ("on marble", "marble background", "on a marble slab"),
     "blue": ("blue background", "on a blue surface", "blue backdrop"),
+    "beige": ("beige background", "sand-coloured background", "cream background"),
+    "green": ("green background", "on a green mat", "on a green cutting mat"),
+    "steel_table": ("on a steel table", "on a metal bench", "steel table background"),
 }
 OPENINGS = ("photo of a ", "render of a ", "a ", "product render of a ")
 

@@ -21,11 +21,13 @@ class TrainingConfig:
 
     name: str = "first-cut"
     seed: int = 1
+    start_from: str = ""  # a weights folder to go on from, or "shipped"; empty: from random weights
     # data
     parts: int = 520
     cameras_per_part: int = 1
     looks_per_camera: int = 1
     small_looks_per_camera: int = 3
+    large_every: int = 1  # of how many parts one is rendered at full size; the others at half of it
     image_px: int = 512
     samples_per_pixel: int = 6
     # latents

@@ -2,7 +2,8 @@
 
 A decoder that only ever saw true latents would copy their faults. It is given true, blurred and noised
 latents, and above all the denoiser's own predictions from noisy ones, and learns by regression to the
-picture: L1, squares, and gradients at three scales, with more weight at edges and inside holes.
+picture: L1, squares, and gradients at three scales, with more weight at edges and inside holes. Half of the
+batches are of pictures at half the size, which are cheap and so many: there the decoder's answer is shrunk.
 """
 
 from __future__ import annotations
@@ -23,17 +24,22 @@ from workers.studio.training.config import TrainingConfig
 from workers.studio.training.denoiser import load_denoiser
 from workers.studio.training.maps import from_bytes, maps_name
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
-from workers.studio.training.pack import Pack, load_pack, read_control, read_pixels, training_rows
+from workers.studio.training.pack import Pack, load_pack, read_control, read_pixels, sharp_rows
+from workers.studio.training.start import starting_point
 from workers.studio.training.text import load_text, tokenize
 
 PREDICTED, TRUE, BLURRED = 0.68, 0.78, 0.88  # cumulative shares; the rest is noised
+TEXTURE = 2.0  # weight
+FULL_SIZE = 0.6  # share of the batches
 SAVE_EVERY_S = 60.0
 LEARNING_RATE = 1.5e-3
 
 
 def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
-    """An untrained decoder beside the fitted encoder."""
-    made = StudioAutoencoder(config.latent_channels, tuple(config.decoder_widths))
+    """The decoder as it is before the first step, beside the fitted encoder."""
+    made = StudioAutoencoder(config.latent_channels, tuple(config.decoder_widths), brushed=True)
+    if begun := starting_point(config):
+        made.load_state_dict(begun.autoencoder.state_dict(), strict=False)  # it may know no texture yet
     made.patches.load_state_dict(torch.load(config.folder / "patches.pt", weights_only=True))
     return made
 
@@ -51,7 +57,7 @@ def make_predictions(config: TrainingConfig, *, minutes: float = 1e9) -> int:
     """Let the denoiser predict latents of training pictures from noisy ones; save rows and predictions."""
     pack, model = load_pack(config), load_denoiser(config)
     tokenizer, _ = load_text(config)
-    rng, rows = np.random.default_rng([config.seed, 5]), training_rows(pack, config.image_px)
+    rng, rows = np.random.default_rng([config.seed, 5]), sharp_rows(config, pack)
     alpha_bar = new_scheduler().alphas_cumprod.float()
     found: list[torch.Tensor] = []
     used: list[torch.Tensor] = []
@@ -99,7 +105,10 @@ def _descend(
 
 @dataclass(slots=True)
 class Crop:
-    """Latents (B, C, n, n), control (B, 8, 16 n, 16 n) times its strength, pixels (B, 3, 16 n, 16 n)."""
+    """Latents (B, C, n, n), control (B, 8, 16 n, 16 n) times its strength, pixels (B, 3, 16 n, 16 n).
+
+    Of pictures at half the size the pixels are (B, 3, 8 n, 8 n).
+    """
 
     latents: torch.Tensor
     control: torch.Tensor
@@ -111,41 +120,49 @@ class CropSampler:
 
     def __init__(self, config: TrainingConfig, pack: Pack, seed: list[int]) -> None:
         self.config, self.pack, self.rng = config, pack, np.random.default_rng(seed)
-        self.rows = training_rows(pack, config.image_px)
+        rows = sharp_rows(config, pack)
+        self.rows = self._by_size(rows, rows)
         predictions = torch.load(config.folder / "predictions.pt", weights_only=True)
         self.predicted_rows, self.predicted = predictions["rows"], predictions["latents"]
+        self.guesses = self._by_size(torch.arange(len(self.predicted_rows)), self.predicted_rows)
         self._pixels: dict[int, torch.Tensor] = {}
 
+    def _by_size(self, values: torch.Tensor, rows: torch.Tensor) -> dict[bool, torch.Tensor]:
+        """The values of pictures of full size (True) and of half of it (False)."""
+        full = torch.tensor([self.pack.entries[int(r)]["size_px"] == self.config.image_px for r in rows])
+        return {True: values[full], False: values[~full]}
+
     def draw(self, count: int) -> Crop:
-        """A batch."""
-        crops = [self._one() for _ in range(count)]
+        """A batch, of pictures of one size."""
+        full = not (len(self.rows[False]) and len(self.guesses[False])) or self.rng.random() < FULL_SIZE
+        crops = [self._one(full=full) for _ in range(count)]
         parts = [torch.stack([crop[k] for crop in crops]) for k in range(3)]
         return Crop(*(part.contiguous(memory_format=torch.channels_last) for part in parts))
 
-    def _one(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        row, latents = self._latents()
+    def _one(self, *, full: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        row, latents = self._latents(full=full)
         entry = self.pack.entries[row]
         if row not in self._pixels:
             self._pixels[row] = ((read_pixels(self.config, entry) + 1) * 127.5).round().to(torch.uint8)
         control = read_control(self.config, maps_name(entry))
         cells = min(self.config.decoder_crop_px // 16, latents.shape[-1])
         y, x = self._place(control[MASK], latents.shape[-1] - cells, cells)
-        window = (slice(None), slice(16 * y, 16 * (y + cells)), slice(16 * x, 16 * (x + cells)))
+        window = _window(y, x, cells, 16)
         share = self.rng.random()
         strength = 1.0 if share < 0.86 else 0.0 if share < 0.93 else float(self.rng.random())
-        pixels = self._pixels[row][window].float() / 127.5 - 1
+        pixels = self._pixels[row][_window(y, x, cells, 16 if full else 8)].float() / 127.5 - 1
         return (
             latents[:, y : y + cells, x : x + cells],
             from_bytes(control[window][None])[0] * strength,
             pixels,
         )
 
-    def _latents(self) -> tuple[int, torch.Tensor]:
+    def _latents(self, *, full: bool) -> tuple[int, torch.Tensor]:
         share, rng = self.rng.random(), self.rng
-        if share < PREDICTED:
-            k = int(rng.integers(len(self.predicted_rows)))
+        if share < PREDICTED and len(self.guesses[full]):
+            k = int(self.guesses[full][rng.integers(len(self.guesses[full]))])
             return int(self.predicted_rows[k]), self.predicted[k].float()
-        row = int(self.rows[rng.integers(len(self.rows))])
+        row = int(self.rows[full][rng.integers(len(self.rows[full]))])
         latents = self.pack.latents[row].float()
         if share >= TRUE:
             window = int(rng.choice([2, 4]))
@@ -166,8 +183,16 @@ class CropSampler:
         return int(rng.integers(0, room + 1)), int(rng.integers(0, room + 1))
 
 
+def _window(y: int, x: int, cells: int, cell_px: int) -> tuple[slice, slice, slice]:
+    """All channels of so many cells from (y, x) on."""
+    edges = [slice(cell_px * at, cell_px * (at + cells)) for at in (y, x)]
+    return (slice(None), edges[0], edges[1])
+
+
 def decoder_loss(made: torch.Tensor, wanted: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
-    """Weighted L1 + 2 · squares + 0.7 · gradients at three scales."""
+    """Weighted L1 + 2 · squares + 0.7 · gradients at three scales, at the size of what is wanted."""
+    if wanted.shape[-1] < made.shape[-1]:
+        made, control = functional.avg_pool2d(made, 2), functional.avg_pool2d(control, 2)
     mask, edges = control[:, MASK : MASK + 1], control[:, EDGES : EDGES + 1]
     near = functional.avg_pool2d(mask, 33, 1, 16, count_include_pad=False)
     weight = 1 + 1.5 * functional.max_pool2d(edges, 5, 1, 2) + 4 * (1 - mask) * near
@@ -177,6 +202,24 @@ def decoder_loss(made: torch.Tensor, wanted: torch.Tensor, control: torch.Tensor
             made, wanted = functional.avg_pool2d(made, 2), functional.avg_pool2d(wanted, 2)
         for axis in (2, 3):
             loss = loss + 0.7 * (made.diff(dim=axis) - wanted.diff(dim=axis)).abs().mean()
+    return loss
+
+
+def texture_loss(texture: torch.Tensor, missing: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+    """How far the texture is from being as strong as what the smooth picture misses of the true one.
+
+    Compared are the local means of the gradients' sizes, along x and along y, inside the part and away from
+    its edges: texture has to have the right strength and direction, not the right places.
+    """
+    away = 1 - functional.max_pool2d(control[:, EDGES : EDGES + 1], 7, 1, 3)
+    weight = (control[:, MASK : MASK + 1] * away)[..., 1:, 1:]
+    loss = texture.new_zeros(())
+    for axis in (2, 3):
+        sizes = [one.mean(1, keepdim=True).diff(dim=axis).abs()[..., -weight.shape[2] :, -weight.shape[3] :]
+                 for one in (texture, missing)]  # fmt: skip
+        mass = functional.avg_pool2d(weight, 11, 4) + 1e-3
+        local = [functional.avg_pool2d(one * weight, 11, 4) / mass for one in sizes]
+        loss = loss + ((local[0] - local[1]).abs() * mass).mean()
     return loss
 
 
@@ -218,7 +261,11 @@ class _Run:
             fall = 0.5 + 0.5 * math.cos(math.pi * done)
             group["lr"] = LEARNING_RATE * min(1, (self.steps + 1) / 40) * fall + 2e-5
         crop = self.sampler.draw(self.batch)
-        loss = decoder_loss(self.model(crop.latents, crop.control), crop.pixels, crop.control)
+        smooth, texture = self.model.decode_apart(crop.latents, crop.control)
+        loss = decoder_loss(smooth, crop.pixels, crop.control)
+        if crop.pixels.shape == smooth.shape:
+            missing = crop.pixels - smooth.detach()
+            loss = loss + TEXTURE * texture_loss(texture, missing, crop.control)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -19,12 +19,14 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedTokenizerFast
 
 from workers.studio.training.captions import caption
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.maps import from_bytes
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
 from workers.studio.training.pack import Pack, load_pack, training_rows
+from workers.studio.training.start import starting_point
 from workers.studio.training.text import load_text, tokenize
 
 NO_TEXT, NO_GEOMETRY, WEAK_GEOMETRY = 0.1, 0.08, 0.1
@@ -95,13 +97,23 @@ def load_denoiser(config: TrainingConfig) -> Denoiser:
     return model.eval().requires_grad_(False)
 
 
+def new_denoiser(config: TrainingConfig) -> tuple[PreTrainedTokenizerFast, Denoiser]:
+    """The tokenizer and the networks as they are before the first step."""
+    tokenizer, text = load_text(config)
+    model = Denoiser(config, text)
+    if begun := starting_point(config):
+        model.unet.load_state_dict(begun.unet.state_dict())
+        model.hints.load_state_dict(begun.hint_encoder.state_dict())
+    return tokenizer, model
+
+
 class _Run:
     """One process's share of the training."""
 
     def __init__(self, config: TrainingConfig, rank: int, processes: int) -> None:
         self.config, self.rank, self.processes = config, rank, processes
-        self.tokenizer, text = load_text(config)
-        self.model = Denoiser(config, text).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.tokenizer, self.model = new_denoiser(config)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=0.01, betas=(0.9, 0.99)
         )

@@ -11,9 +11,10 @@ from workers.studio.training.config import TrainingConfig
 from workers.studio.training.decoder import load_autoencoder, new_autoencoder
 from workers.studio.training.denoiser import checkpoint_path, load_denoiser
 from workers.studio.training.networks import Denoiser, new_scheduler
+from workers.studio.training.start import WEIGHTS
 from workers.studio.training.text import load_text
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+__all__ = ["WEIGHTS", "export", "trained_pipeline"]
 
 
 def trained_pipeline(config: TrainingConfig) -> StudioPipeline:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workers.studio.training import prismatic, turned
+from workers.studio.training import bent, machined, prismatic, turned
 from workers.studio.training.solids import Shape
 
 Makers = dict[str, Callable[[np.random.Generator], Shape]]
@@ -38,4 +38,36 @@ FAMILIES: Makers = {
     "impeller": turned.impeller,
     "clevis": prismatic.clevis,
     "spider": prismatic.spider,
+    "z_bracket": bent.z_bracket,
+    "hat_channel": bent.hat_channel,
+    "tray": bent.tray,
+    "slotted_angle": bent.slotted_angle,
+    "gusset": bent.gusset,
+    "panel": bent.panel,
+    "extrusion": bent.extrusion,
+    "rail": bent.rail,
+    "carriage": bent.carriage,
+    "handle": bent.handle,
+    "sprocket": machined.sprocket,
+    "ratchet": machined.ratchet,
+    "rack": machined.rack,
+    "bevel_gear": machined.bevel_gear,
+    "handwheel": machined.handwheel,
+    "hex_nut": machined.hex_nut,
+    "wing_nut": machined.wing_nut,
+    "eye_bolt": machined.eye_bolt,
+    "jaw_coupling": machined.jaw_coupling,
+    "cam": machined.cam,
+    "crank": machined.crank,
+    "piston": machined.piston,
+    "connecting_rod": machined.connecting_rod,
+    "motor_body": machined.motor_body,
+    "tee": machined.tee,
+    "fan": machined.fan,
+    "nozzle": machined.nozzle,
+    "thumb_screw": machined.thumb_screw,
+    "hose_barb": machined.hose_barb,
+    "valve_body": machined.valve_body,
+    "ball_joint": machined.ball_joint,
+    "pedestal": machined.pedestal,
 }

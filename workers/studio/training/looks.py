@@ -6,6 +6,7 @@ little, so that the denoiser's mean prediction is a sharp picture.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,27 +28,31 @@ ANODISED: dict[str, tuple[int, int, int]] = {
     "gold": (205, 150, 50), "purple": (100, 40, 150), "orange": (225, 95, 20),
 }  # fmt: skip
 METALS: dict[str, tuple[float, float, float]] = {
-    "aluminium": (0.77, 0.775, 0.785), "steel": (0.50, 0.51, 0.525), "brass": (0.87, 0.62, 0.22),
-    "copper": (0.90, 0.43, 0.27), "bronze": (0.60, 0.36, 0.16), "titanium": (0.46, 0.43, 0.40),
-    "chrome": (0.74, 0.76, 0.79), "gold": (1.0, 0.71, 0.25),
+    "aluminium": (0.60, 0.61, 0.63), "steel": (0.36, 0.37, 0.39), "brass": (0.78, 0.52, 0.15),
+    "copper": (0.80, 0.34, 0.19), "bronze": (0.45, 0.25, 0.10), "titanium": (0.34, 0.315, 0.285),
+    "chrome": (0.62, 0.64, 0.68), "gold": (0.95, 0.64, 0.18), "silver": (0.80, 0.79, 0.76),
+    "black_oxide": (0.055, 0.056, 0.062),
 }  # fmt: skip
 FINISHES: dict[str, tuple[str, ...]] = {
-    "aluminium": ("brushed", "brushed", "polished", "machined", "blasted", "plain"),
+    "aluminium": ("brushed", "brushed", "brushed", "polished", "machined", "blasted", "plain"),
     "steel": ("brushed", "polished", "machined", "plain"),
     "brass": ("polished", "brushed", "plain"),
     "copper": ("polished", "brushed", "plain"),
     "bronze": ("polished", "plain"),
     "titanium": ("brushed", "blasted", "plain"),
 }
-ROUGHNESS = {"polished": 0.13, "brushed": 0.3, "machined": 0.24, "blasted": 0.5, "plain": 0.34}
+ROUGHNESS = {"polished": 0.14, "brushed": 0.26, "machined": 0.21, "blasted": 0.45, "plain": 0.28}
 KINDS: dict[str, float] = {
-    "aluminium": 16, "steel": 11, "brass": 8, "copper": 5, "bronze": 3, "titanium": 3, "chrome": 4, "gold": 3,
-    "cast_iron": 4, "rust": 7, "galvanised": 3, "anodised": 11, "powder": 14, "paint": 8, "plastic": 12,
-    "rubber": 3,
+    "aluminium": 22, "steel": 13, "brass": 9, "copper": 7, "bronze": 3, "titanium": 3, "chrome": 4, "gold": 3,
+    "silver": 2, "black_oxide": 3, "cast_iron": 3, "cast_aluminium": 3, "rust": 7, "galvanised": 3,
+    "anodised": 11, "powder": 12, "paint": 7, "plastic": 11, "rubber": 2, "ceramic": 2,
 }  # fmt: skip
-LIGHTS: dict[str, float] = {"studio": 46, "soft": 16, "sun": 12, "dramatic": 12, "warm": 14}
+LIGHTS: dict[str, float] = {
+    "studio": 46, "soft": 13, "sun": 8, "dramatic": 9, "warm": 11, "cool": 5, "overhead": 4, "window": 4,
+}  # fmt: skip
 FLOORS: dict[str, float] = {
-    "white": 34, "light_grey": 12, "dark_grey": 12, "black": 11, "wood": 17, "concrete": 8, "blue": 6,
+    "white": 36, "light_grey": 11, "dark_grey": 11, "black": 9, "wood": 12, "dark_wood": 4, "concrete": 6,
+    "marble": 3, "blue": 4, "beige": 3, "green": 3, "steel_table": 3,
 }  # fmt: skip
 
 
@@ -61,6 +66,7 @@ class Surface:
     metallic: float
     specular: float = 0.5
     clearcoat: float = 0.0
+    anisotropy: float = 0.0
 
 
 def linear(srgb: tuple[int, int, int]) -> Array:
@@ -114,17 +120,19 @@ def draw_surface(rng: Random, kind: str | None = None) -> Surface:
 
 def _metal(rng: Random, kind: str) -> Surface:
     finish = str(rng.choice(FINISHES[kind])) if kind in FINISHES else None
-    base = np.asarray(METALS[kind], np.float32) * rng.uniform(0.96, 1.02)
-    rough = ROUGHNESS.get(finish or "", 0.08) * rng.uniform(0.9, 1.1)
-    streaks = np.full((TEXTURE_PX, TEXTURE_PX), 0.5, np.float32)
+    base = np.asarray(METALS[kind], np.float32)
+    rough = {"black_oxide": 0.3, "silver": 0.12}.get(kind, ROUGHNESS.get(finish or "", 0.09))
+    streaks = flat(0.5)
     if finish == "brushed":
-        streaks = tiled_noise(rng, (128, 1), 2)
+        streaks = tiled_noise(rng, (96, 1), 2)
     elif finish == "machined":
-        streaks = tiled_noise(rng, (64, 2), 2)
-    depth = 0.2 if finish == "brushed" else 0.08
+        streaks = tiled_noise(rng, (48, 1), 1)
+    depth = {"brushed": 0.3, "machined": 0.16}.get(finish or "", 0.0)
     colour = (base * (1 - depth / 2 + depth * streaks[..., None])).astype(np.float32)
-    wanted = rough * (0.8 + 0.4 * streaks)
-    return Surface({"kind": kind, "finish": finish, "colour": None}, np.clip(colour, 0, 1), wanted, 1.0)
+    wanted = rough * (0.85 + 0.3 * streaks)
+    names: dict[str, str | None] = {"kind": kind, "finish": finish, "colour": None}
+    along = {"brushed": 0.75, "machined": 0.5}.get(finish or "", 0.0)
+    return Surface(names, np.clip(colour, 0, 1), wanted, 1.0, anisotropy=along)
 
 
 def _coat(
@@ -134,7 +142,7 @@ def _coat(
     kind, finish, colour = names
     grain = tiled_noise(rng, (64, 64), 2)[..., None]
     amount = 0.12 if kind == "powder" else 0.03
-    texture = np.clip(base * rng.uniform(0.92, 1.08) * (1 - amount / 2 + amount * grain), 0, 0.92)
+    texture = np.clip(base * rng.uniform(0.97, 1.03) * (1 - amount / 2 + amount * grain), 0, 0.92)
     named = {"kind": kind, "finish": finish, "colour": colour}
     return Surface(named, texture.astype(np.float32), flat(rough), metallic, specular, clearcoat)
 
@@ -142,25 +150,47 @@ def _coat(
 def _weathered(rng: Random, kind: str) -> Surface:
     names: dict[str, str | None] = {"kind": kind, "finish": None, "colour": None}
     if kind == "rust":
-        stain = np.clip((tiled_noise(rng, (4, 4), 5) - 0.33) * 7, 0, 1)[..., None]
-        fine = tiled_noise(rng, (20, 20), 3)[..., None]
-        orange, brown = np.array([0.42, 0.135, 0.03]), np.array([0.13, 0.038, 0.014])
-        colour = (1 - stain) * np.array([0.27, 0.23, 0.20]) + stain * (orange * fine + brown * (1 - fine))
-        return Surface(names, colour.astype(np.float32), 0.45 + 0.4 * stain[..., 0].astype(np.float32), 0.25)
+        return _rust(rng, names)
     if kind == "galvanised":
-        patches = np.round(tiled_noise(rng, (10, 10), 2) * 6) / 6
-        colour = np.array([0.62, 0.65, 0.68]) * (0.75 + 0.4 * patches[..., None])
+        patches = np.round(tiled_noise(rng, (8, 8), 2) * 6) / 6
+        colour = np.array([0.44, 0.47, 0.50]) * (0.7 + 0.5 * patches[..., None])
         return Surface(names, colour.astype(np.float32), (0.32 + 0.2 * patches).astype(np.float32), 0.9)
-    if kind == "cast_iron":
-        grain = tiled_noise(rng, (24, 24), 4)
-        colour = np.array([0.11, 0.11, 0.115]) * (0.6 + 0.8 * grain[..., None])
-        return Surface(names, colour.astype(np.float32), 0.5 + 0.25 * grain, 0.55)
-    colour = np.full((TEXTURE_PX, TEXTURE_PX, 3), 0.018, np.float32)
-    return Surface(names, colour, flat(0.62), 0.0, 0.3)
+    if kind in ("cast_iron", "cast_aluminium"):
+        grain = tiled_noise(rng, (32, 32), 3)
+        base = np.array([0.10, 0.10, 0.105] if kind == "cast_iron" else [0.40, 0.40, 0.41])
+        colour = base * (0.7 + 0.6 * grain[..., None])
+        return Surface(names, colour.astype(np.float32), (0.5 + 0.2 * grain).astype(np.float32), 0.6)
+    if kind == "ceramic":
+        glaze = np.full((TEXTURE_PX, TEXTURE_PX, 3), 0.80, np.float32)
+        return Surface(names, glaze, flat(0.3), 0.0, 0.5, 1.0)
+    black = np.full((TEXTURE_PX, TEXTURE_PX, 3), 0.018, np.float32)
+    return Surface(names, black, flat(0.62), 0.0, 0.3)
+
+
+def _rust(rng: Random, names: dict[str, str | None]) -> Surface:
+    """Orange patches on dark brown, and some bare, darkened steel. The patches are wide enough to be kept."""
+    patch = np.clip((tiled_noise(rng, (3, 3), 4) - 0.45) * 6 + 0.5, 0, 1)[..., None]
+    bare = np.clip((tiled_noise(rng, (3, 3), 4) - 0.68) * 9, 0, 1)[..., None]
+    fine = 0.75 + 0.5 * tiled_noise(rng, (24, 24), 3)[..., None]
+    orange, brown = np.array([0.44, 0.145, 0.03]), np.array([0.105, 0.036, 0.018])
+    steel = np.array([0.20, 0.185, 0.175])
+    colour = ((1 - patch) * brown + patch * orange) * fine * (1 - bare) + bare * steel
+    rough = 0.8 - 0.4 * bare[..., 0]
+    return Surface(names, colour.astype(np.float32), rough.astype(np.float32), 0.15)
 
 
 # -- light ------------------------------------------------------------------------------------------
 ENV_PX = (96, 192)
+RIG_ELEVATION = float(np.pi / 6)  # of the camera, as the lamps see it: the isometric view's
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """A named environment map (h, w, 3), z up, and what a white floor facing it should reflect."""
+
+    name: str
+    environment: Array
+    exposure: float
 
 
 def _directions() -> tuple[Array, Array]:
@@ -174,88 +204,165 @@ def _directions() -> tuple[Array, Array]:
 DIRECTIONS, SOLID = _directions()
 
 
-def _panel(azimuth: float, elevation: float, size: tuple[float, float], soft: float = 0.03) -> Array:
-    """A softbox seen from the origin: 1 inside, 0 outside, (h, w, 1); `size` as tangents of half angles."""
+def floor_colour(environment: Array, up: Array | None = None) -> Array:
+    """What a white surface facing `up` (default z) reflects of an environment, (3,)."""
+    facing = DIRECTIONS[..., 2] if up is None else DIRECTIONS @ up
+    area = SOLID * (np.pi / ENV_PX[0]) * (2 * np.pi / ENV_PX[1])
+    weight = (np.clip(facing, 0, 1) * area)[..., None]
+    return np.asarray((environment * weight).sum((0, 1)) / np.pi, np.float32)
+
+
+def floor_light(environment: Array, up: Array | None = None) -> float:
+    """The mean of `floor_colour`."""
+    return float(floor_colour(environment, up).mean())
+
+
+def _rig(back: Array, up: Array) -> Array:
+    """The lamps' axes as rows: towards the camera, to its right, up.
+
+    They hang on the camera, not in the room, so that what a polished face mirrors follows from its normal
+    in camera space, which is all that the networks know. In the isometric view up is the world's.
+    """
+    sine, cosine = np.sin(RIG_ELEVATION), np.cos(RIG_ELEVATION)
+    above, towards = up * cosine + back * sine, back * cosine - up * sine
+    return np.stack([towards, np.cross(above, towards), above]).astype(np.float32)
+
+
+def _panel(
+    seen: Array, azimuth: float, elevation: float, size: tuple[float, float], soft: float = 0.05
+) -> Array:
+    """A softbox: 1 inside, 0 outside, (h, w, 1); `size` as tangents of half angles.
+
+    `seen` (h, w, 3) are the directions in the rig's axes; azimuth 0 is the camera's side.
+    """
     axis = np.array(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
     )
     right = np.array([-np.sin(azimuth), np.cos(azimuth), 0])
-    facing = DIRECTIONS @ axis
-    x = (DIRECTIONS @ right) / np.maximum(facing, 1e-3)
-    y = (DIRECTIONS @ np.cross(axis, right)) / np.maximum(facing, 1e-3)
+    facing = seen @ axis
+    x = (seen @ right) / np.maximum(facing, 1e-3)
+    y = (seen @ np.cross(axis, right)) / np.maximum(facing, 1e-3)
     inside = 1.0
     for value, half in ((x, size[0]), (y, size[1])):
         inside = inside / (1 + np.exp(np.clip((np.abs(value) - half) / soft, -30, 30)))
     return np.where(facing > 0.02, inside, 0)[..., None].astype(np.float32)
 
 
-def draw_light(rng: Random, azimuth: float, name: str | None = None) -> tuple[str, Array]:
-    """A named light and its environment map (h, w, 3), z up, for a camera at `azimuth` (radians).
+def draw_light(rng: Random, back: Array, up: Array, name: str | None = None) -> Light:
+    """A named light for a camera with these axes (unit vectors). Nothing of it is left to chance.
 
-    Scaled so that a white floor reflects the light's own exposure (about 1).
+    Scaled so that a floor in the isometric view reflects the light's own exposure.
     """
     name = name or pick(rng, LIGHTS)
-    jitter = lambda width: float(rng.uniform(-width, width))  # noqa: E731 - three letters of noise
-    height = DIRECTIONS[..., 2:]
-    left, right, behind = (
-        azimuth - 0.9 + jitter(0.15),
-        azimuth + 1.2 + jitter(0.2),
-        azimuth + np.pi + jitter(0.3),
-    )
-    if name == "studio":
-        env = 0.17 + 0.2 * np.clip(height, -0.2, 1) + _panel(left, 0.7, (0.55, 0.5)) * 7
-        env = env + _panel(right, 0.5, (0.4, 0.7)) * 3 + _panel(behind, 0.6, (0.9, 0.25)) * 4.5
-        env = env + _panel(azimuth, 1.5, (0.5, 0.4)) * 3
-        exposure = 0.98
-    elif name == "soft":
-        env = 0.8 + 0.5 * np.clip(height, -0.3, 1) + _panel(left, 1.2, (1.2, 1.2), 0.3) * 0.6
-        exposure = 0.97
-    elif name == "sun":
-        sky = np.clip(height * 1.4, 0, 1)
-        env = np.array([0.75, 0.78, 0.8]) * (1 - sky) + np.array([0.22, 0.36, 0.62]) * sky
-        env = (
-            np.where(height > 0, env, np.array([0.16, 0.15, 0.14]))
-            + _panel(right, 0.55, (0.7, 0.35), 0.2) * 1.2
-        )
-        env = (
-            env
-            + _panel(azimuth - 1.1 + jitter(0.4), 0.8, (0.06, 0.06), 0.01) * np.array([1, 0.94, 0.84]) * 260
-        )
-        exposure = 1.0
-    elif name == "dramatic":
-        env = 0.03 + _panel(azimuth + np.pi - 0.6, 0.45, (0.2, 0.7)) * 9 + _panel(right, 0.5, (0.25, 0.6)) * 5
-        exposure = 0.4
-    else:
-        env = np.array([0.22, 0.19, 0.155]) + _panel(left, 0.9, (0.4, 0.4)) * np.array([1, 0.80, 0.57]) * 8
-        env = env + _panel(behind, 0.45, (0.5, 0.3)) * np.array([1, 0.82, 0.63]) * 4
-        env = env + _panel(right, 0.5, (0.3, 0.6)) * np.array([1, 0.85, 0.68]) * 2.5
-        exposure = 0.85
-    env = np.maximum(np.broadcast_to(env, (*ENV_PX, 3)), 0.005)
-    area = SOLID * (np.pi / ENV_PX[0]) * (2 * np.pi / ENV_PX[1])
-    irradiance = (env.mean(-1) * np.clip(DIRECTIONS[..., 2], 0, 1) * area).sum() / np.pi
-    return name, (env * (exposure * rng.uniform(0.96, 1.04) / irradiance)).astype(np.float32)
+    rig = _rig(np.asarray(back, np.float32), np.asarray(up, np.float32))
+    lamps, tint, exposure = LAMPS[name]
+    environment = np.maximum(lamps(DIRECTIONS @ rig.T) * np.array(tint), 0.004)
+    scale = exposure / floor_light(environment, rig[2])
+    return Light(name, (environment * scale).astype(np.float32), exposure)
+
+
+def _studio(seen: Array) -> Array:
+    env = 0.10 + 0.12 * np.clip(seen[..., 2:], 0, 1) + _panel(seen, -1.0, 0.75, (0.6, 0.5)) * 4.0
+    env = env + _panel(seen, 1.25, 0.35, (0.3, 0.9)) * 2.6 + _panel(seen, 2.75, 0.5, (0.75, 0.28)) * 3.4
+    return np.asarray(env + _panel(seen, -2.4, 0.35, (0.25, 0.5)) * 1.6)
+
+
+def _soft(seen: Array) -> Array:
+    sky = 0.55 + 0.7 * np.clip(seen[..., 2:], -0.3, 1)
+    return np.asarray(sky + _panel(seen, -0.9, 1.1, (1.1, 1.1), 0.3) * 0.9)
+
+
+def _sun(seen: Array) -> Array:
+    height = seen[..., 2:]
+    sky = np.clip(height * 1.4, 0, 1)
+    env = np.array([0.75, 0.78, 0.8]) * (1 - sky) + np.array([0.22, 0.36, 0.62]) * sky
+    env = np.where(height > 0, env, np.array([0.16, 0.15, 0.14]))
+    sun = _panel(seen, -1.15, 0.8, (0.07, 0.07), 0.01) * np.array([1, 0.94, 0.84])
+    return np.asarray(env + sun * 200)
+
+
+def _dramatic(seen: Array) -> Array:
+    rims = _panel(seen, 2.6, 0.5, (0.35, 0.8)) * 6 + _panel(seen, -1.6, 0.5, (0.35, 0.7)) * 3.5
+    return np.asarray(0.07 + rims)
+
+
+def _room(seen: Array) -> Array:
+    env = 0.16 + 0.1 * np.clip(seen[..., 2:], 0, 1) + _panel(seen, -0.9, 0.9, (0.55, 0.5)) * 5
+    env = env + _panel(seen, 2.9, 0.45, (0.6, 0.3)) * 3.5
+    return np.asarray(env + _panel(seen, 1.3, 0.45, (0.3, 0.7)) * 2)
+
+
+def _overhead(seen: Array) -> Array:
+    return np.asarray(0.07 + _panel(seen, 3.14, 1.25, (0.55, 0.35)) * 7)
+
+
+def _window(seen: Array) -> Array:
+    return np.asarray(0.13 + _panel(seen, -1.65, 0.4, (0.75, 0.55), 0.03) * np.array([0.93, 0.97, 1.0]) * 6)
+
+
+# What makes the unscaled environment, its tint, and its exposure.
+LAMPS: dict[str, tuple[Callable[[Array], Array], tuple[float, float, float], float]] = {
+    "studio": (_studio, (1, 1, 1), 1.0), "soft": (_soft, (1, 1, 1), 1.0), "sun": (_sun, (1, 1, 1), 1.0),
+    "dramatic": (_dramatic, (1, 1, 1), 0.45), "warm": (_room, (1, 0.78, 0.53), 0.85),
+    "cool": (_room, (0.62, 0.82, 1), 0.85), "overhead": (_overhead, (1, 1, 1), 0.85),
+    "window": (_window, (1, 1, 1), 0.8),
+}  # fmt: skip
 
 
 # -- floor ------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A named floor: colour texture (n, n, 3), roughness, and how much brighter it is shown than it is.
+
+    A white sheet would drown metal in white, a black one in black: parts mirror a grey one, which is then
+    shown as white or black, as studios retouch it.
+    """
+
+    name: str
+    colour: Array
+    roughness: float
+    shown: float = 1.0
+
+
 PLAIN_FLOORS = {
-    "white": (0.93, 0.93, 0.93), "light_grey": (0.47, 0.475, 0.48), "dark_grey": (0.12, 0.12, 0.125),
-    "black": (0.012, 0.012, 0.013), "blue": (0.05, 0.14, 0.36),
+    "white": (0.36, 0.36, 0.36), "light_grey": (0.40, 0.405, 0.41), "dark_grey": (0.20, 0.20, 0.208),
+    "black": (0.16, 0.16, 0.165), "blue": (0.045, 0.13, 0.34), "beige": (0.62, 0.50, 0.36),
+    "green": (0.045, 0.20, 0.11),
 }  # fmt: skip
-WOODS = ((0.42, 0.24, 0.11), (0.34, 0.18, 0.08), (0.52, 0.34, 0.18))
+SHOWN = {"white": 2.7, "dark_grey": 0.38, "black": 0.065}
+WOODS = {"wood": (0.42, 0.245, 0.115), "dark_wood": (0.125, 0.060, 0.030)}
+PLANKS = 4
 
 
-def draw_floor(rng: Random, name: str | None = None) -> tuple[str, Array, float]:
-    """A named floor: its colour texture (n, n, 3) and its roughness."""
+def draw_floor(rng: Random, name: str | None = None) -> Floor:
+    """A named floor. Its pattern is always the same: it lies to the camera as it lay before."""
     name = name or pick(rng, FLOORS)
+    fixed = np.random.default_rng(7)
     if name in PLAIN_FLOORS:
         rough = 0.45 if name in ("black", "dark_grey") else 0.75
         texture = np.broadcast_to(np.asarray(PLAIN_FLOORS[name], np.float32), (TEXTURE_PX, TEXTURE_PX, 3))
-        return name, np.ascontiguousarray(texture), rough
-    if name == "concrete":
-        grain = tiled_noise(rng, (8, 8), 6)
-        return name, (np.array([0.36, 0.35, 0.33]) * (0.7 + 0.5 * grain)[..., None]).astype(np.float32), 0.85
-    base, grain, planks = np.array(WOODS[rng.integers(0, 3)]), tiled_noise(rng, (3, 48), 3), 5
-    place = np.arange(TEXTURE_PX) * planks
-    tone = rng.uniform(0.8, 1.15, planks)[place // TEXTURE_PX][None, :]
-    gap = 1 - 0.7 * ((place % TEXTURE_PX) < planks)[None, :]
-    return name, np.clip(base * ((0.65 + 0.5 * grain) * tone * gap)[..., None], 0, 1).astype(np.float32), 0.5
+        return Floor(name, np.ascontiguousarray(texture), rough, SHOWN.get(name, 1.0))
+    if name in WOODS:
+        return Floor(name, _planks(fixed, np.array(WOODS[name])), 0.5)
+    if name == "marble":
+        veins = 1 - np.clip(np.abs(tiled_noise(fixed, (3, 3), 4) - 0.5) * 9, 0, 1)
+        grey = 0.62 - 0.3 * veins * tiled_noise(fixed, (2, 2), 2)
+        return Floor(name, (grey[..., None] * np.array([1, 0.99, 0.97])).astype(np.float32), 0.3, 1.25)
+    if name == "steel_table":
+        streaks = tiled_noise(fixed, (1, 64), 2)
+        return Floor(
+            name, (np.array([0.23, 0.235, 0.245]) * (0.8 + 0.4 * streaks)[..., None]).astype(np.float32), 0.3
+        )
+    grain = tiled_noise(fixed, (5, 5), 5)
+    return Floor(
+        name, (np.array([0.33, 0.32, 0.30]) * (0.6 + 0.7 * grain)[..., None]).astype(np.float32), 0.85
+    )
+
+
+def _planks(fixed: Random, base: Array) -> Array:
+    """Boards along u with grain and dark gaps."""
+    grain = tiled_noise(fixed, (2, 32), 3)
+    place = np.arange(TEXTURE_PX) * PLANKS
+    tone = np.array([0.82, 1.12, 0.94, 1.2])[place // TEXTURE_PX][None, :]
+    gap = 1 - 0.75 * ((place % TEXTURE_PX) < 3 * PLANKS)[None, :]
+    return np.clip(base * ((0.55 + 0.75 * grain) * tone * gap)[..., None], 0, 1).astype(np.float32)

@@ -29,9 +29,41 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "impeller": ("impeller", "pump impeller"),
     "clevis": ("clevis", "fork end"),
     "spider": ("spider", "armed hub"),
+    "z_bracket": ("z-bracket", "offset bracket", "bent bracket"),
+    "hat_channel": ("hat channel", "omega profile", "sheet metal channel"),
+    "tray": ("tray", "sheet metal tray", "pan"),
+    "slotted_angle": ("slotted angle", "angle profile", "angle iron"),
+    "gusset": ("gusset plate", "gusset", "corner plate"),
+    "panel": ("front panel", "control panel", "faceplate"),
+    "extrusion": ("profile", "t-slot profile", "extrusion"),
+    "rail": ("guide rail", "linear rail", "rail"),
+    "carriage": ("carriage", "slide", "linear carriage"),
+    "handle": ("handle", "bow handle", "grip"),
+    "sprocket": ("sprocket", "chain wheel"),
+    "ratchet": ("ratchet wheel", "ratchet"),
+    "rack": ("gear rack", "rack", "toothed bar"),
+    "bevel_gear": ("bevel gear", "gear"),
+    "handwheel": ("handwheel", "wheel"),
+    "hex_nut": ("hex nut", "nut", "flange nut"),
+    "wing_nut": ("wing nut", "nut"),
+    "eye_bolt": ("eye bolt", "lifting eye"),
+    "jaw_coupling": ("coupling", "jaw coupling", "shaft coupling"),
+    "cam": ("cam", "disc cam"),
+    "crank": ("crank", "crank handle"),
+    "piston": ("piston",),
+    "connecting_rod": ("connecting rod", "rod"),
+    "motor_body": ("motor", "electric motor", "motor housing"),
+    "tee": ("pipe tee", "tee fitting", "pipe fitting"),
+    "fan": ("fan", "axial fan", "fan wheel"),
+    "nozzle": ("nozzle", "jet"),
+    "thumb_screw": ("thumb screw", "knurled screw", "screw"),
+    "hose_barb": ("hose barb", "hose connector", "nipple"),
+    "valve_body": ("valve", "valve body", "cast valve"),
+    "ball_joint": ("rod end", "ball joint"),
+    "pedestal": ("pedestal", "stand", "foot"),
 }
 
 GENERIC_NOUNS = ("part", "component", "mechanical part", "workpiece", "machine part")
 
 # Never trained on: they show whether the model draws what it is told, or what it knows.
-HELD_OUT = frozenset({"impeller", "clevis", "spider"})
+HELD_OUT = frozenset({"impeller", "clevis", "spider", "handwheel", "connecting_rod", "fan"})

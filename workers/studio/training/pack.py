@@ -20,6 +20,7 @@ from workers.studio.autoencoder import PatchTransform
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.maps import maps_name
 from workers.studio.training.render import picture_path, read_renders
+from workers.studio.training.start import starting_point
 
 FITTED_ON = 240
 
@@ -49,9 +50,7 @@ def make_pack(config: TrainingConfig) -> Pack:
         latents.append(transform.encode(half)[0].half())
         small.append(transform.encode(functional.avg_pool2d(half, 2))[0].half())
     names = sorted({maps_name(entry) for entry in entries})
-    control = [
-        functional.avg_pool2d(read_control(config, name).float(), 2).round().to(torch.uint8) for name in names
-    ]
+    control = [_half_control(config, name) for name in names]
     camera = torch.tensor([names.index(maps_name(entry)) for entry in entries])
     pack = Pack(entries, torch.stack(latents), torch.stack(small), torch.stack(control), camera)
     tensors = {"latents": pack.latents, "small": pack.small, "control": pack.control, "camera": camera}
@@ -69,14 +68,19 @@ def load_pack(config: TrainingConfig) -> Pack:
     return Pack(json.loads((config.folder / "pack.json").read_text()), **tensors)
 
 
-def training_rows(pack: Pack, at_least_px: int = 0) -> torch.Tensor:
+def training_rows(pack: Pack) -> torch.Tensor:
     """The pictures to train on: no held-out family, and of the others not every fortieth part."""
     kept = [
-        row
-        for row, entry in enumerate(pack.entries)
-        if not entry["held_out"] and entry["part"] % 40 != 39 and entry["size_px"] >= at_least_px
+        row for row, entry in enumerate(pack.entries) if not entry["held_out"] and entry["part"] % 40 != 39
     ]
     return torch.tensor(kept)
+
+
+def sharp_rows(config: TrainingConfig, pack: Pack) -> torch.Tensor:
+    """Those of the pictures to train on whose camera has a picture, and so control maps, of full size."""
+    entries = pack.entries
+    sharp = {maps_name(entry) for entry in entries if entry["size_px"] == config.image_px}
+    return torch.tensor([row for row in training_rows(pack).tolist() if maps_name(entries[row]) in sharp])
 
 
 def read_pixels(config: TrainingConfig, entry: dict[str, Any]) -> torch.Tensor:
@@ -93,8 +97,16 @@ def half_size(config: TrainingConfig, entry: dict[str, Any]) -> torch.Tensor:
 
 
 def read_control(config: TrainingConfig, name: str) -> torch.Tensor:
-    """The control maps of a camera as bytes (8, S, S)."""
+    """The control maps of a camera as bytes (8, S, S), or (8, S/2, S/2) where only such were made."""
     return torch.from_numpy(np.load(config.folder / "maps" / f"{name}.npy"))
+
+
+def _half_control(config: TrainingConfig, name: str) -> torch.Tensor:
+    """The same at half the training size, whichever were made."""
+    control = read_control(config, name)
+    if control.shape[-1] < config.image_px:
+        return control
+    return functional.avg_pool2d(control.float(), 2).round().to(torch.uint8)
 
 
 def _fitted(config: TrainingConfig, entries: list[dict[str, Any]]) -> PatchTransform:
@@ -102,6 +114,9 @@ def _fitted(config: TrainingConfig, entries: list[dict[str, Any]]) -> PatchTrans
     made, kept = PatchTransform(config.latent_channels), config.folder / "patches.pt"
     if kept.exists():
         made.load_state_dict(torch.load(kept, weights_only=True))
+        return made
+    if begun := starting_point(config):
+        made.load_state_dict(begun.autoencoder.patches.state_dict())
         return made
     patches = []
     for entry in entries[:: max(1, len(entries) // FITTED_ON)]:

@@ -9,25 +9,33 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from workers.studio.training.cameras import draw_camera
+from workers.studio.training.cameras import PictureCamera, draw_camera
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.looks import draw_floor, draw_light, draw_surface
 from workers.studio.training.meshes import scene_mesh
+from workers.studio.training.nouns import NOUNS
 from workers.studio.training.parts import read_parts
 from workers.studio.training.tessellation import training_mesh
+
+if TYPE_CHECKING:
+    from workers.studio.training.scene import Look
+
+FLOOR_TURN = 2.2  # radians between the camera's side and the planks
 
 
 def render_parts(
     config: TrainingConfig, process: int = 0, processes: int = 1, *, minutes: float = 1e9
 ) -> int:
     """Render what this process owes and nobody has; return how many pictures it made."""
-    from workers.studio.training.scene import Look, Quality, path_trace
+    from workers.studio.training.scene import Quality, path_trace, use_threads
 
+    if processes > 1:
+        use_threads(1)
     folder = config.folder / "renders"
     folder.mkdir(parents=True, exist_ok=True)
     started, made = time.monotonic(), 0
@@ -40,14 +48,13 @@ def render_parts(
         mesh = training_mesh(config, part)
         camera = draw_camera(np.random.default_rng([config.seed, part["part"], camera_number]), mesh.vertices)
         rng = np.random.default_rng([config.seed, part["part"], camera_number, look_number + 100])
-        surface, (light, environment) = draw_surface(rng), draw_light(rng, camera.azimuth)
-        floor_name, floor, rough = draw_floor(rng)
-        look = Look(surface, environment, floor, rough, float(rng.uniform(0, np.pi)))
-        # A look more costs a quarter at half the size, which is all that the denoiser sees.
-        size_px = config.image_px if look_number < config.looks_per_camera else config.image_px // 2
+        look = draw_look(rng, camera)
+        # Half the size costs a third, and is all that the denoiser sees.
+        large = look_number < config.looks_per_camera and part["part"] % config.large_every == 0
+        size_px = config.image_px if large else config.image_px // 2
         quality = Quality(size_px, config.samples_per_pixel, int(rng.integers(1 << 30)))
         picture = path_trace(scene_mesh(mesh), camera, look, quality)
-        words = {"light": light, "floor": floor_name, **surface.names}
+        words = {"light": look.light.name, "floor": look.floor.name, **look.surface.names}
         known = {
             "words": words,
             "camera": camera.as_json(),
@@ -64,6 +71,15 @@ def render_parts(
     return made
 
 
+def draw_look(rng: np.random.Generator, camera: PictureCamera) -> Look:
+    """A surface, a light and a floor, drawn for this camera."""
+    from workers.studio.training.scene import Look
+
+    surface = draw_surface(rng)
+    light = draw_light(rng, -np.array(camera.forward), np.array(camera.up))
+    return Look(surface, light, draw_floor(rng), camera.azimuth + FLOOR_TURN)
+
+
 def read_renders(config: TrainingConfig) -> list[dict[str, Any]]:
     """The entries of all finished pictures, by name; `name` is added."""
     found = sorted((config.folder / "renders").glob("*.json"))
@@ -76,13 +92,17 @@ def picture_path(config: TrainingConfig, entry: dict[str, Any]) -> Path:
 
 
 def _owed(config: TrainingConfig, process: int, processes: int) -> Iterator[tuple[dict[str, Any], int, int]]:
-    parts = read_parts(config)[: config.parts]
-    # Cameras in the outer loop: whenever it stops, all families are there in equal numbers.
-    for camera_number in range(config.cameras_per_part):
-        for look_number in range(config.looks_per_camera + config.small_looks_per_camera):
-            for place, part in enumerate(parts):
-                if place % processes == process:
-                    yield part, camera_number, look_number
+    # In blocks of two parts a family, all looks of one before the next: whenever it stops, all families are
+    # there in equal numbers. Held-out parts are for looking at once, not for learning: one picture each.
+    parts = list(enumerate(read_parts(config)[: config.parts]))
+    block = 2 * len(NOUNS)
+    for first in range(0, len(parts), block):
+        for camera_number in range(config.cameras_per_part):
+            for look_number in range(config.looks_per_camera + config.small_looks_per_camera):
+                for place, part in parts[first : first + block]:
+                    wanted = look_number < config.looks_per_camera or not part["held_out"]
+                    if place % processes == process and wanted:
+                        yield part, camera_number, look_number
 
 
 def _save(

@@ -12,31 +12,37 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 os.environ.setdefault("DRJIT_LIBLLVM_PATH", "/usr/lib/x86_64-linux-gnu/libLLVM.so.19.1")
 
 import mitsuba as mi
 
 from workers.studio.training.cameras import PictureCamera, pixel_rays
-from workers.studio.training.looks import Array, Surface
+from workers.studio.training.looks import Array, Floor, Light, Surface, floor_colour, floor_light
 from workers.studio.training.meshes import SceneMesh
 
 mi.set_variant("llvm_ad_rgb")
 mi.set_log_level(mi.LogLevel.Error)
 
 FLOOR_HALF = 40.0  # scene units; the part's bounding sphere has radius 1
-FADE = (2.6, 6.0)  # distances from the part between which the floor becomes the backdrop
+FLOOR_UV = 1024.0  # added to the floor's texture coordinates, that repeat: tells floor from part
+FADE = (4.0, 12.0)  # distances from the part between which the floor becomes the backdrop
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All that is not geometry: surface, environment map, floor texture with its roughness and turn."""
+    """All that is not geometry: surface, light, floor, and how the floor's pattern is turned."""
 
     surface: Surface
-    environment: Array
-    floor: Array
-    floor_roughness: float
+    light: Light
+    floor: Floor
     floor_turn: float
+
+    @property
+    def floor_gain(self) -> float:
+        """What the rendered floor is multiplied by: in the open it is as bright as light and floor say."""
+        return self.floor.shown * self.light.exposure / floor_light(self.light.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +54,39 @@ class Quality:
     seed: int
 
 
+def use_threads(count: int) -> None:
+    """How many threads the path tracer works with."""
+    import drjit
+
+    drjit.set_thread_count(count)
+
+
 def path_trace(mesh: SceneMesh, camera: PictureCamera, look: Look, quality: Quality) -> NDArray[np.uint8]:
     """The finished picture, sRGB (n, n, 3)."""
     has_floor = camera.forward[2] < -0.02
     scene = mi.load_dict(_scene(mesh, camera, look, quality, has_floor=has_floor))
     raw = np.array(mi.render(scene, spp=quality.samples, seed=quality.seed & 0x7FFFFFFF))
     colour, alpha, albedo, normal = raw[..., :3], raw[..., 3:4], raw[..., 4:7], raw[..., 7:10]
-    clean = _denoise(np.minimum(colour, 20), np.clip(albedo, 0, 1), normal)
+    picture = _denoise(np.minimum(colour, 20), np.clip(albedo, 0, 1), normal)
     backdrop = _backdrop(look, quality.size_px)
     seen = np.clip(alpha, 0, 1)
-    picture = clean + (1 - seen) * backdrop
     if has_floor:
-        fade = _floor_fade(mesh, camera, quality.size_px)
-        part = _part_cover(raw)
-        picture = picture * (1 - fade * (1 - part)) + backdrop * fade * (1 - part)
+        part = np.clip(seen - raw[..., 10:11] / FLOOR_UV, 0, 1)
+        on_floor, fade = seen - part, _floor_fade(mesh, camera, quality.size_px)
+        floor = _spread(picture, on_floor)
+        # Where part and floor share a pixel, only the floor's share is lit anew and faded.
+        wanted = floor * look.floor_gain * (1 - fade) + backdrop * fade
+        picture = picture + on_floor * (wanted - floor)
+    picture = picture + (1 - seen) * backdrop
     return (tone_map(picture) * 255 + 0.5).astype(np.uint8)
+
+
+def _spread(picture: Array, weight: Array) -> Array:
+    """The picture where the weight is (almost) 1, and elsewhere the mean of such pixels nearby."""
+    sure = (weight > 0.98).astype(np.float32)
+    size = (3.0, 3.0, 0.0)
+    near = ndimage.gaussian_filter(picture * sure, size) / (ndimage.gaussian_filter(sure, size) + 1e-4)
+    return np.where(sure > 0, picture, near)
 
 
 def tone_map(light: Array) -> Array:
@@ -82,7 +106,7 @@ def _scene(
         "part": _part(mesh, look.surface),
         "light": {
             "type": "envmap",
-            "bitmap": mi.Bitmap(np.ascontiguousarray(look.environment)),
+            "bitmap": mi.Bitmap(np.ascontiguousarray(look.light.environment)),
             # mitsuba's maps have y up: turned so that z is up and azimuth 0 is +x
             "to_world": mi.ScalarTransform4f().rotate([0, 0, 1], 180).rotate([1, 0, 0], 90)
             @ mi.ScalarTransform4f().rotate([0, 1, 0], -90),
@@ -90,7 +114,7 @@ def _scene(
         "sensor": _sensor(mesh, camera, quality),
         "integrator": {
             "type": "aov",
-            "aovs": "al:albedo,nn:sh_normal,pp:position",
+            "aovs": "al:albedo,nn:sh_normal,tt:uv",
             "img": {"type": "path", "max_depth": 5, "hide_emitters": True},
         },
     }
@@ -120,6 +144,7 @@ def _part(mesh: SceneMesh, surface: Surface) -> Any:
             "specular": 0.5,
             "clearcoat": _attribute("coat"),
             "clearcoat_gloss": 0.9,
+            "anisotropic": _attribute("along"),
         },
     }
     count = len(mesh.vertices)
@@ -127,13 +152,14 @@ def _part(mesh: SceneMesh, surface: Surface) -> Any:
     made = _mesh("part", bsdf, (mesh.vertices, mesh.normals, mesh.uv), faces)
     made.add_attribute("vertex_metal", 1, np.full(count, surface.metallic, np.float32))
     made.add_attribute("vertex_coat", 1, np.full(count, surface.clearcoat, np.float32))
+    made.add_attribute("vertex_along", 1, np.full(count, surface.anisotropy, np.float32))
     return made
 
 
 def _floor(look: Look) -> Any:
     bsdf = {
         "type": "principled",
-        "base_color": _texture(look.floor),
+        "base_color": _texture(look.floor.colour),
         "roughness": _attribute("rough"),
         "specular": 0.4,
     }
@@ -146,9 +172,9 @@ def _floor(look: Look) -> Any:
     )
     places = np.concatenate([corners, np.zeros((4, 1))], 1).astype(np.float32)
     up = np.tile(np.array([0, 0, 1], np.float32), (4, 1))
-    uv = (corners @ turn / 2.6 + 0.37).astype(np.float32)
+    uv = (corners @ turn / 2.6 + 0.37 + FLOOR_UV).astype(np.float32)
     made = _mesh("floor", bsdf, (places, up, uv), np.array([0, 1, 2, 0, 2, 3], np.uint32))
-    made.add_attribute("vertex_rough", 1, np.full(4, look.floor_roughness, np.float32))
+    made.add_attribute("vertex_rough", 1, np.full(4, look.floor.roughness, np.float32))
     return made
 
 
@@ -199,11 +225,10 @@ def _denoise(colour: Array, albedo: Array, normal: Array) -> Array:
 
 def _backdrop(look: Look, size_px: int) -> Array:
     """What stands behind the part where no floor is: the floor's lit mean, a little darker upwards."""
-    area = np.cos((np.arange(look.environment.shape[0]) + 0.5) / look.environment.shape[0] * np.pi).clip(0)
-    weight = (area * np.sin((np.arange(len(area)) + 0.5) / len(area) * np.pi))[:, None, None]
-    light = (look.environment * weight).sum((0, 1)) / (weight.sum() * look.environment.shape[1])
+    lit = floor_colour(look.light.environment)
+    colour = look.floor.colour.mean((0, 1)) * look.floor.shown * look.light.exposure * lit / lit.mean()
     height = np.linspace(0.97, 1.0, size_px, dtype=np.float32)[:, None, None]
-    return np.broadcast_to(look.floor.mean((0, 1)) * light * height, (size_px, size_px, 3)).astype(np.float32)
+    return np.broadcast_to(colour * height, (size_px, size_px, 3)).astype(np.float32)
 
 
 def _floor_fade(mesh: SceneMesh, camera: PictureCamera, size_px: int) -> Array:
@@ -214,8 +239,3 @@ def _floor_fade(mesh: SceneMesh, camera: PictureCamera, size_px: int) -> Array:
     place = start[..., :2] - directions[..., :2] * (start[..., 2] / down)[..., None]
     far = np.clip((np.linalg.norm(place, axis=-1) - FADE[0]) / (FADE[1] - FADE[0]), 0, 1)
     return (far * far * (3 - 2 * far))[..., None].astype(np.float32)
-
-
-def _part_cover(raw: Array) -> Array:
-    """How much of each pixel is the part and not the floor, from the mean height of what was hit."""
-    return (raw[..., 12:13] > 1e-3).astype(np.float32)

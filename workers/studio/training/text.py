@@ -18,6 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 from workers.studio.training.captions import COLOURS, FINISHES, FLOORS, LIGHTS, caption, random_words
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.looks import KINDS
+from workers.studio.training.start import starting_point
 
 SPECIAL = PAD, START, END, UNKNOWN = ("<pad>", "<s>", "</s>", "<unk>")
 INGREDIENTS: dict[str, tuple[str | None, ...]] = {
@@ -101,6 +102,10 @@ def train_text(config: TrainingConfig) -> None:
     """Make the tokenizer and the encoder, unless they are there."""
     folder = config.folder / "text"
     if (folder / "text_encoder").exists():
+        return
+    if begun := starting_point(config):
+        begun.tokenizer.save_pretrained(folder / "tokenizer")
+        begun.text_encoder.save_pretrained(folder / "text_encoder")
         return
     torch.manual_seed(config.seed)
     tokenizer = train_tokenizer(config)
