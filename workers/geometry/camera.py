@@ -46,17 +46,32 @@ class Camera:
     half_width: float
     half_height: float
 
-    def rays(self, width: int, height: int) -> tuple[Floats, Floats]:
-        """Origins and unit directions, (height·width, 3) each, row by row from the top left."""
-        x = (np.arange(width) + 0.5) / width * 2 - 1
-        y = 1 - (np.arange(height) + 0.5) / height * 2
-        grid_x, grid_y = np.meshgrid(x * self.half_width, y * self.half_height)
-        offset = grid_x.reshape(-1, 1) * self.right + grid_y.reshape(-1, 1) * self.up
+    def rays(self, width: int, height: int, rows: slice = slice(None)) -> tuple[Floats, Floats]:
+        """Origins and unit directions, (N, 3) each, row by row from the top left; of those rows alone."""
+        offset = self._offsets(*_pixel_grid(width, height, rows))
         if self.projection is Projection.ORTHOGRAPHIC:
-            return self.eye_mm + offset, np.broadcast_to(-self.back, offset.shape).copy()
+            return self.eye_mm + offset, np.broadcast_to(-self.back, offset.shape)
         directions = offset - self.back
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        return np.broadcast_to(self.eye_mm, directions.shape).copy(), directions
+        directions /= np.sqrt(np.einsum("ij,ij->i", directions, directions))[:, None]
+        return np.broadcast_to(self.eye_mm, directions.shape), directions
+
+    def points(self, depth_mm: Floats, every: int = 1) -> Floats:
+        """What lies at those depths (H, W) of the whole image, for each pixel or one of a block of `every` by
+        `every`: (H/every, W/every, 3) in part coordinates."""
+        height, width = depth_mm.shape
+        picked = slice(every // 2, None, every)
+        x, y = _pixel_grid(width, height, picked, picked)
+        depth = depth_mm[picked, picked]
+        depth = np.where(np.isfinite(depth), depth, 0.0)
+        offset = self._offsets(x, y).reshape(*depth.shape, 3)
+        if self.projection is Projection.ORTHOGRAPHIC:
+            return self.eye_mm + offset - depth[..., None] * self.back
+        return self.eye_mm + (offset - self.back) * depth[..., None]
+
+    def _offsets(self, x: Floats, y: Floats) -> Floats:
+        """Across the image from its centre, (N, 3), for places from -1 to 1."""
+        across = np.outer(np.tile(x * self.half_width, len(y)), self.right)
+        return across + np.outer(np.repeat(y * self.half_height, len(x)), self.up)
 
     def project(self, points: Floats) -> Floats:
         """Points (N, 3) to (N, 3): x and y from -1 to 1 across the image, and depth before the eye in mm."""
@@ -76,6 +91,15 @@ class Camera:
     def elevation_deg(self) -> float:
         """How far above the floor the camera looks from."""
         return math.degrees(math.asin(max(-1.0, min(1.0, float(self.back[2])))))
+
+
+def _pixel_grid(
+    width: int, height: int, rows: slice = slice(None), columns: slice = slice(None)
+) -> tuple[Floats, Floats]:
+    """The centres of the pixels' columns and rows, from -1 to 1, y up."""
+    x = (np.arange(width) + 0.5) / width * 2 - 1
+    y = 1 - (np.arange(height) + 0.5) / height * 2
+    return x[columns], y[rows]
 
 
 def make_camera(view: View, points: Floats, width: int, height: int) -> Camera:

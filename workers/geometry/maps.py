@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from workers.geometry.camera import Camera
+from workers.geometry.casting import Caster, Hits, in_bands
 from workers.geometry.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -99,83 +100,6 @@ class ControlMaps:
         return Image.fromarray(np.rint(np.concatenate(rows, 0) * 255).astype(np.uint8))
 
 
-@dataclass(slots=True)
-class Hits:
-    """What the fine grid's rays hit: (H, W) arrays; depth is inf and face -1 where they hit nothing."""
-
-    depth_mm: NDArray[np.float64]
-    normal: FloatMap  # (H, W, 3), camera space
-    face: NDArray[np.int32]
-    points: NDArray[np.float64]  # (H, W, 3), part coordinates
-
-    @property
-    def hit(self) -> NDArray[np.bool_]:
-        """Where the part is."""
-        return self.face >= 0
-
-
-class Caster:
-    """Rays against one mesh. Coordinates are moved to the mesh's centre, where float32 is finest."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-
-        self._mesh = mesh
-        self._centre = mesh.bounds.mean(0)
-        self._scene = EmbreeScene()
-        TriangleMesh(
-            self._scene, (mesh.vertices - self._centre).astype(np.float32), mesh.faces.astype(np.int32)
-        )
-
-    def cast(self, origins: NDArray[np.float64], directions: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-        """Embree's answer for each ray: primID, tfar, u, v."""
-        found: dict[str, NDArray[Any]] = self._scene.run(
-            np.ascontiguousarray(origins - self._centre, np.float32),
-            np.ascontiguousarray(directions, np.float32),
-            output=True,
-        )
-        return found
-
-    def blocked(
-        self, origins: NDArray[np.float64], directions: NDArray[np.float64], reach_mm: float
-    ) -> NDArray[np.bool_]:
-        """Whether each ray hits something within reach."""
-        found = self.cast(origins, directions)
-        return (found["primID"] >= 0) & (found["tfar"] < reach_mm)
-
-    def look(self, camera: Camera, width: int, height: int) -> Hits:
-        """What a camera sees."""
-        origins, directions = camera.rays(width, height)
-        found = self.cast(origins, directions)
-        triangle = found["primID"].astype(np.int64)
-        hit = triangle >= 0
-        depth = np.full(len(triangle), np.inf)
-        distance = found["tfar"][hit].astype(np.float64)
-        depth[hit] = distance * -(directions[hit] @ camera.back)
-        points = np.zeros((len(triangle), 3))
-        points[hit] = origins[hit] + directions[hit] * distance[:, None]
-        normal = np.zeros((len(triangle), 3), np.float32)
-        normal[hit] = self._normals(triangle[hit], found["u"][hit], found["v"][hit], camera)
-        face = np.full(len(triangle), -1, np.int32)
-        face[hit] = self._mesh.face_ids[triangle[hit]]
-        shape = (height, width)
-        return Hits(
-            depth.reshape(shape), normal.reshape(*shape, 3), face.reshape(shape), points.reshape(*shape, 3)
-        )
-
-    def _normals(
-        self, triangle: NDArray[np.int64], u: NDArray[Any], v: NDArray[Any], camera: Camera
-    ) -> NDArray[np.float32]:
-        """The surface's own normals, mixed from the triangle's corners, turned to the camera."""
-        corners = self._mesh.normals[self._mesh.faces[triangle]]
-        mixed = corners[:, 0] * (1 - u - v)[:, None] + corners[:, 1] * u[:, None] + corners[:, 2] * v[:, None]
-        seen = mixed @ np.stack([camera.right, camera.up, camera.back], axis=1)
-        seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9)
-        seen[seen[:, 2] < 0] *= -1
-        return seen.astype(np.float32)
-
-
 def control_maps(
     mesh: Mesh, camera: Camera, width: int, height: int, supersample: int = SUPERSAMPLE
 ) -> ControlMaps:
@@ -185,8 +109,7 @@ def control_maps(
     edges = find_edges(fine, camera)
     edges = ndimage.maximum_filter(edges, size=2).astype(np.float32)
     mask = _shrink(fine.hit.astype(np.float32), supersample)
-    coarse = _thin_out(fine, supersample)
-    occlusion = ambient_occlusion(caster, coarse, camera, mesh.diagonal_mm)
+    occlusion = ambient_occlusion(caster, fine, camera, supersample, mesh.diagonal_mm)
     normal = _shrink(fine.normal, supersample)
     length = np.linalg.norm(normal, axis=2, keepdims=True)
     normal = np.where(length > 0.05, normal / np.maximum(length, 1e-6), 0).astype(np.float32)
@@ -225,30 +148,37 @@ def find_edges(hits: Hits, camera: Camera) -> NDArray[np.bool_]:
 
 
 # -- shading -----------------------------------------------------------------------------------------------
-def ambient_occlusion(caster: Caster, hits: Hits, camera: Camera, diagonal_mm: float) -> FloatMap:
-    """How open the surface is at each pixel (H, W): the share of rays over the hemisphere that get away.
+def ambient_occlusion(caster: Caster, fine: Hits, camera: Camera, every: int, diagonal_mm: float) -> FloatMap:
+    """How open the surface is at one pixel of each block of the fine grid: the share of rays over the
+    hemisphere that get away.
 
     Every pixel uses the same few directions, turned by a pattern that repeats each 4 by 4 pixels and is then
     averaged out again (Landis, Production-Ready Global Illumination, 2002, for the term).
     """
-    height, width = hits.face.shape
-    inside = hits.hit
-    world = hits.normal[inside] @ np.stack([camera.right, camera.up, camera.back])
-    origins = hits.points[inside] + world * diagonal_mm * 1e-4
-    tangent = np.cross(world, np.where(np.abs(world[:, 2:]) < 0.9, [[0, 0, 1.0]], [[1.0, 0, 0]]))
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
-    other = np.cross(world, tangent)
+    picked = slice(every // 2, None, every)
+    inside = fine.hit[picked, picked]
+    points = camera.points(fine.depth_mm, every)[inside]
+    normals = fine.normal[picked, picked][inside]
     rows, columns = np.nonzero(inside)
     twist = ((rows % 4) * 4 + columns % 4)[:, None] / 16.0
-    open_rays = np.zeros(len(origins))
-    for ray in range(OCCLUSION_RAYS):
-        height_share = (ray + 0.5) / OCCLUSION_RAYS
-        radius, lift = math.sqrt(height_share), math.sqrt(1 - height_share)
-        angle = 2 * math.pi * (ray * 0.618034 + twist)
-        direction = radius * (np.cos(angle) * tangent + np.sin(angle) * other) + lift * world
-        open_rays += ~caster.blocked(origins, direction, diagonal_mm * OCCLUSION_REACH)
-    occlusion = np.ones((height, width), np.float32)
-    occlusion[inside] = open_rays / OCCLUSION_RAYS
+    open_share = np.zeros(len(points), np.float32)
+
+    def look_around(part: slice) -> None:
+        world = normals[part] @ np.stack([camera.right, camera.up, camera.back])
+        origins = points[part] + world * diagonal_mm * 1e-4
+        tangent = np.cross(world, np.where(np.abs(world[:, 2:]) < 0.9, [[0, 0, 1.0]], [[1.0, 0, 0]]))
+        tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
+        other = np.cross(world, tangent)
+        for ray in range(OCCLUSION_RAYS):
+            height_share = (ray + 0.5) / OCCLUSION_RAYS
+            radius, lift = math.sqrt(height_share), math.sqrt(1 - height_share)
+            angle = 2 * math.pi * (ray * 0.618034 + twist[part])
+            direction = radius * (np.cos(angle) * tangent + np.sin(angle) * other) + lift * world
+            open_share[part] += ~caster.blocked(origins, direction, diagonal_mm * OCCLUSION_REACH)
+
+    in_bands(look_around, len(points), 1 << 16)
+    occlusion = np.ones(inside.shape, np.float32)
+    occlusion[inside] = open_share / OCCLUSION_RAYS
     weight = inside.astype(np.float32)
     blurred = ndimage.uniform_filter(occlusion * weight, 4) / np.maximum(
         ndimage.uniform_filter(weight, 4), 1e-3
@@ -318,13 +248,6 @@ def _shrink_over(fine: FloatMap, hit: NDArray[np.bool_], by: int) -> FloatMap:
     """Means over the hit pixels of each block, so that depth does not fade at the silhouette."""
     weight = _shrink(hit.astype(np.float32), by)
     return np.where(weight > 0, _shrink(fine * hit, by) / np.maximum(weight, 1e-6), 0).astype(np.float32)
-
-
-def _thin_out(fine: Hits, by: int) -> Hits:
-    """One of the fine grid's hits for each pixel of the picture, one on the part where there is one."""
-    picked = fine
-    step = (slice(by // 2, None, by), slice(by // 2, None, by))
-    return Hits(picked.depth_mm[step], picked.normal[step], picked.face[step], picked.points[step])
 
 
 def _pack(value: FloatMap) -> NDArray[np.int16]:

@@ -84,3 +84,16 @@ def test_a_custom_view_s_extent_is_over_the_shorter_side() -> None:
     camera = make_camera(pinhole, BOX, 100, 200)
     assert camera.half_width == pytest.approx(math.tan(math.radians(30)))
     assert np.allclose(camera.up, (0, 1, 0))
+
+
+@pytest.mark.parametrize("projection", list(Projection))
+def test_depths_lead_back_to_the_points_that_were_seen(projection: Projection) -> None:
+    camera = make_camera(View("iso", projection=projection), BOX, 40, 30)
+    origins, directions = camera.rays(40, 30)
+    seen = origins + directions * np.linspace(20, 90, 1200)[:, None]
+    depth = camera.project(seen)[:, 2].reshape(30, 40)
+    assert np.allclose(camera.points(depth).reshape(-1, 3), seen, atol=1e-9)
+    assert np.allclose(camera.points(depth, 2), seen.reshape(30, 40, 3)[1::2, 1::2], atol=1e-9)
+    assert np.array_equal(
+        camera.rays(40, 30, slice(3, 7))[1], directions.reshape(30, 40, 3)[3:7].reshape(-1, 3)
+    )
