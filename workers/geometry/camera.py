@@ -57,7 +57,7 @@ class Camera:
 
     def points(self, depth_mm: Floats, every: int = 1) -> Floats:
         """What lies at those depths (H, W) of the whole image, for each pixel or one of a block of `every` by
-        `every`: (H/every, W/every, 3) in part coordinates."""
+        `every`: (H/every, W/every, 3) in part coordinates. An infinite depth counts as 0."""
         height, width = depth_mm.shape
         picked = slice(every // 2, None, every)
         x, y = _pixel_grid(width, height, picked, picked)

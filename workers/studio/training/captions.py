@@ -96,6 +96,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "green": ("green background", "on a green mat", "on a green cutting mat"),
     "steel_table": ("on a steel table", "on a metal bench", "steel table background"),
 }
+# What a caption means when it does not say so, and how often it then does not.
+UNSAID = {"light": "studio", "floor": "white"}
+LEFT_OUT = 0.35
 OPENINGS = ("photo of a ", "render of a ", "a ", "product render of a ")
 
 
@@ -114,7 +117,11 @@ def material_phrase(words: Words, rng: Random) -> str:
 
 
 def caption(entry: dict[str, Any], rng: Random) -> str:
-    """A caption of a render's entry; now and then it leaves things out."""
+    """A caption of a render's entry; now and then it leaves the noun out, and what is `UNSAID`.
+
+    Only that: where any light or ground could be left unsaid, a prompt that is silent on them would get the
+    mean of all, which is mud.
+    """
     words: Words = entry["words"]
     material, share = material_phrase(words, rng), rng.random()
     noun = choose(rng, NOUNS[str(entry["family"])] if rng.random() < 0.6 else GENERIC_NOUNS)
@@ -126,8 +133,9 @@ def caption(entry: dict[str, Any], rng: Random) -> str:
         subject = f"{noun}, {material}" if share < 0.9 else f"{noun} made of {material}"
     if rng.random() < 0.1 and share >= 0.42:
         subject = choose(rng, OPENINGS) + subject
-    extras = [choose(rng, LIGHTS[str(words["light"])])] if rng.random() < 0.85 else []
-    extras += [choose(rng, FLOORS[str(words["floor"])])] if rng.random() < 0.92 else []
+    said = [words[what] != usual or rng.random() > LEFT_OUT for what, usual in UNSAID.items()]
+    extras = [choose(rng, LIGHTS[str(words["light"])])] if said[0] else []
+    extras += [choose(rng, FLOORS[str(words["floor"])])] if said[1] else []
     if rng.random() < 0.2:
         extras.reverse()
     return ", ".join([subject, *extras])
