@@ -324,6 +324,12 @@ def note_unusable(geometry: Geometry, code: str, message: str) -> None:
     geometry.state, geometry.error_code, geometry.error_message = GeometryState.UNUSABLE, code, message[:2000]
 
 
+def unread_geometries(session: Session, limit: int) -> list[int]:
+    """The ids of CAD files that are stored and that nobody has looked into, oldest first."""
+    query = select(Geometry.id).where(Geometry.state == GeometryState.STORED).order_by(Geometry.id)
+    return list(session.scalars(query.limit(limit)))
+
+
 def count_rows(session: Session) -> dict[str, int]:
     """How many parts, revisions and geometries there are."""
     kinds = {"parts": Part, "revisions": PartRevision, "geometries": Geometry}

@@ -8,15 +8,24 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mfgviz import __version__
 from mfgviz.catalog import check_word
 from mfgviz.errors import ConflictError, DuplicateModelError, ModelNotFoundError
 from mfgviz.journal import audit
-from mfgviz.models_folder import BUNDLED_STUDIO, ModelSpec
+from mfgviz.models_folder import BUNDLED_STUDIO, ModelSpec, spec_digest
 from mfgviz.records import Model, RenderJob
 from mfgviz.requests import ModelChoice
 from mfgviz.vocabulary import JobState
 
 BUNDLED_NAME = "studio"
+
+
+def is_recorded(session: Session, spec: ModelSpec) -> bool:
+    """Whether the model stands in the table with the weights that lie here, looked into by this version."""
+    model = session.scalar(select(Model).where(Model.name == spec.name))
+    if model is None or model.spec.get("inspected_by") != __version__:
+        return False
+    return model.weights_digest == spec_digest(spec)
 
 
 def bundled_spec() -> ModelSpec:
@@ -31,7 +40,7 @@ def add_model(session: Session, spec: ModelSpec, capabilities: dict[str, Any], a
         name=spec.name,
         family=spec.family,
         weights_digest=spec.weights_digest,
-        spec={"model": spec.as_json(), "capabilities": capabilities},
+        spec=_as_recorded(spec, capabilities),
         created_by=actor,
     )
     try:
@@ -48,7 +57,7 @@ def refresh_model(session: Session, spec: ModelSpec, capabilities: dict[str, Any
     model = session.scalar(select(Model).where(Model.name == spec.name))
     if model is None:
         return add_model(session, spec, capabilities, actor)
-    wanted = {"model": spec.as_json(), "capabilities": capabilities}
+    wanted = _as_recorded(spec, capabilities)
     if model.spec != wanted:
         model.family, model.weights_digest, model.spec = spec.family, spec.weights_digest, wanted
         audit(session, actor, "model.refreshed", spec.name, {"weights_digest": spec.weights_digest})
@@ -98,3 +107,7 @@ def choice_of(model: Model) -> ModelChoice:
 def spec_of(model: Model) -> ModelSpec:
     """What a worker needs to load the model."""
     return ModelSpec.from_json(model.spec["model"])
+
+
+def _as_recorded(spec: ModelSpec, capabilities: dict[str, Any]) -> dict[str, Any]:
+    return {"model": spec.as_json(), "capabilities": capabilities, "inspected_by": __version__}

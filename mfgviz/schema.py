@@ -77,6 +77,9 @@ def register_bundled_model(db: Database, actor: str) -> bool:
     spec = models.bundled_spec()
     if not toolbox.is_available() or not find_source(spec.source).is_dir():
         return False
+    with db.read() as session:
+        if models.is_recorded(session, spec):
+            return True
     seen = toolbox.run_tool("inspect-model", {"spec": spec.as_json()})
     with db.begin() as session:
         models.refresh_model(session, ModelSpec.from_json(seen["spec"]), seen["capabilities"], actor)

@@ -104,7 +104,7 @@ class BlobStore:
                 yield str(item["path"]).rsplit("/", 1)[-1]
 
     def check(self) -> None:
-        """Write, read and remove a small blob, as proof that the store works. Errors as `put`."""
+        """Write and read a small blob, as proof that the store works. Errors as `put`."""
         digest = self.put(b"mfgviz storage check")
         self.get(digest)
 

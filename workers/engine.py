@@ -104,6 +104,18 @@ class Engine:
         resident = self._pool.resident()
         return resident[-1].name if resident else None
 
+    def warm_up(self, model_name: str) -> None:
+        """Import what the model's family needs, so that the first job need not wait for it.
+
+        Raises:
+            UnavailableError, ModelNotFoundError, InvalidModelError: it cannot be looked up.
+        """
+        from workers.families.protocol import get_family
+
+        with self._runtime.db.read() as session:
+            family = models.get_model(session, model_name).family
+        get_family(family)
+
     def render_next(self) -> Claim | None:
         """Claim a batch and render it; None where nothing waits or the worker is stopping."""
         if self.stopping.is_set():

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from mfgviz import catalog, jobs, workers_seen
 from mfgviz.errors import GeometryError, MfgvizError, UnavailableError
-from mfgviz.queue import TASK_RENDER
+from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER
 from mfgviz.records import Geometry
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
-from mfgviz.vocabulary import QUEUE_GPU, GeometryState
+from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU, GeometryState
 
 if TYPE_CHECKING:
     from workers.engine import Engine
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 # sysexits.h: an internal software error. Whoever supervises the worker starts it again.
 EXIT_STUCK = 70
+UNREAD_EVERY_S, UNREAD_AT_ONCE = 60.0, 64
 
 
 class WorkerHost:
@@ -41,6 +42,7 @@ class WorkerHost:
         self.queues: tuple[str, ...] = (QUEUE_GPU,)
         self.stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
+        self._ring_unread_at = time.monotonic() + UNREAD_EVERY_S
         self._thread: threading.Thread | None = None
 
     @cached_property
@@ -89,6 +91,8 @@ class WorkerHost:
         self.queues = queues
         self._thread = threading.Thread(target=self._keep_house, name="house", daemon=True)
         self._thread.start()
+        if QUEUE_GPU in queues:
+            threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def stop(self) -> None:
         """Hand running jobs back at their next step; take no new ones."""
@@ -106,6 +110,14 @@ class WorkerHost:
             log.warning("cannot say goodbye: %s", error.message)
         self.runtime.close()
 
+    def _warm_up(self) -> None:
+        """Import what sampling needs while nothing is asked yet: it takes seconds."""
+        with self._one_at_a_time:
+            try:
+                self.engine.warm_up(self.settings.default_model)
+            except MfgvizError as error:
+                log.warning("%s %s", error.message, error.remedy)
+
     def _keep_house(self) -> None:
         while True:
             try:
@@ -113,6 +125,8 @@ class WorkerHost:
                 swept = jobs.sweep(self.runtime.db, self.runtime.doorbell)
                 if swept.requeued or swept.given_up or swept.rung:
                     log.info("%s", swept)
+                if QUEUE_CPU in self.queues:
+                    self._ring_for_unread()
             except MfgvizError as error:
                 log.warning("%s", error.message)
             self._leave_if_stuck()
@@ -120,6 +134,16 @@ class WorkerHost:
             # A little apart from one another, or a fleet that started together would sweep together.
             if self.stopping.wait(interval_s * random.uniform(0.8, 1.2)):
                 return
+
+    def _ring_for_unread(self) -> None:
+        """CAD files that nobody has looked into, their messages lost: ring again, once a minute."""
+        if time.monotonic() < self._ring_unread_at:
+            return
+        self._ring_unread_at = time.monotonic() + UNREAD_EVERY_S
+        with self.runtime.db.read() as session:
+            unread = catalog.unread_geometries(session, UNREAD_AT_ONCE)
+        if unread and not self.runtime.doorbell.waiting(QUEUE_CPU):
+            self.runtime.doorbell.ring(TASK_READ_GEOMETRY, unread)
 
     def _report(self) -> None:
         engine = self.__dict__.get("engine")
