@@ -92,7 +92,7 @@ def read_csv(path: Path, scalar: Callable[[str], Any] = str) -> Iterator[Line]:
         InputFileNotFoundError, InvalidInputError: the file cannot be read, or has no such head.
     """
     with open_lines(path) as stream:
-        reader = csv.DictReader(stream)
+        reader = csv.DictReader(stream, strict=True)
         _check_head(path, reader.fieldnames or ())
         while True:
             try:
@@ -215,13 +215,14 @@ class BulkSubmitter:
     requester: str
     default_model: str
     max_attempts: int = 3
+    has_blob: Callable[[str], bool] | None = None
 
     def submit(self, lines: Iterable[Line], *, atomic: bool, advance: Callable[[int], None]) -> BulkReport:
         """Submit the asks of the lines; the report's `jobs` answer the accepted ones in order."""
         return _in_chunks(self.db, lines, self._add, atomic=atomic, advance=advance)
 
     def _add(self, session: Session, chunk: list[Line], report: BulkReport) -> None:
-        lookup = Lookup(session, self.default_model, self.max_attempts)
+        lookup = Lookup(session, self.default_model, self.max_attempts, self.has_blob)
         asks: list[Ask] = [line.value for line in chunk]
         lookup.preload(ask.revision for ask in asks)
         submissions: list[Submission] = []

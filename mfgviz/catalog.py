@@ -279,7 +279,8 @@ def store_file(blobs: BlobStore, path: Path, max_bytes: int) -> StoredFile:
 def check_file(path: Path, max_bytes: int) -> None:
     """What can be said of a CAD file without reading it. Errors as `store_file`."""
     if not path.is_file():
-        raise GeometryNotFoundError(f"There is no file {path}.", remedy="Check the path.")
+        what = f"{path} is no regular file." if path.exists() else f"There is no file {path}."
+        raise GeometryNotFoundError(what, remedy="Check the path.")
     size = path.stat().st_size
     if size == 0:
         raise EmptyGeometryError(f"{path} is empty.", remedy="Export it from the CAD program again.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DataError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -22,8 +22,10 @@ from mfgviz.errors import (
     InvalidInputError,
     InvalidSettingError,
     MfgvizError,
+    StorageUnavailableError,
 )
-from mfgviz.settings import Settings, mask_secret
+from mfgviz.masking import mask_secret, mask_text
+from mfgviz.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
 READ_ONLY = "mfgviz_read_only"
@@ -47,9 +49,9 @@ class Database:
                     f"The database URL {mask_secret(url)} is neither SQLite's nor PostgreSQL's."
                 )
             self.engine = _sqlite_engine(url) if parsed.get_backend_name() == "sqlite" else _pg_engine(url)
-        except (NoSuchModuleError, ValueError) as error:
+        except (ArgumentError, NoSuchModuleError, ValueError, TypeError) as error:
             raise InvalidSettingError(
-                f"The database URL {mask_secret(url)} cannot be used: {error}."
+                f"The database URL {mask_secret(url)} cannot be used: {mask_text(str(error), url)}."
             ) from error
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -57,7 +59,10 @@ class Database:
     def from_settings(cls, settings: Settings) -> Database:
         """The database that the settings name; the embedded one's folder is made."""
         if settings.is_embedded_database:
-            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                settings.data_dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageUnavailableError.of_folder(settings.data_dir, error) from error
         return cls(settings.sqlalchemy_url)
 
     @property
@@ -119,16 +124,22 @@ class Database:
 
 def translate(error: DBAPIError, url: str) -> MfgvizError | None:
     """Our error for one of the driver's, or None where the driver's own is the best there is."""
-    told = str(error.orig)
+    told = mask_text(str(error.orig).strip(), url)
     if isinstance(error, DataError):
-        return InvalidInputError(f"The database refuses a value: {told.strip().splitlines()[0]}.")
+        return InvalidInputError(f"The database refuses a value: {told.splitlines()[0]}.")
     if "no such table" in told or "no such column" in told or "UndefinedTable" in type(error.orig).__name__:
         return DatabaseNotMigratedError(
             f"The database {mask_secret(url)} has not the tables of this version."
         )
-    disk = "disk is full" in told or "disk I/O" in told or "readonly database" in told
-    if isinstance(error, OperationalError) or error.connection_invalidated or disk:
-        return DatabaseUnavailableError(f"The database {mask_secret(url)} does not answer: {told.strip()}.")
+    if "invalid connection option" in told or "invalid dsn" in told:
+        return InvalidSettingError(f"The database URL {mask_secret(url)} cannot be used: {told}.")
+    if any(sign in told for sign in ("disk is full", "disk I/O", "readonly database")):
+        return DatabaseUnavailableError(
+            f"The database {mask_secret(url)} cannot be written: {told}.",
+            remedy="Look for free space and permissions there; `mfgviz doctor` tries every service.",
+        )
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return DatabaseUnavailableError(f"The database {mask_secret(url)} does not answer: {told}.")
     return None
 
 

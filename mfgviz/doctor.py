@@ -15,10 +15,11 @@ from sqlalchemy import select
 from mfgviz import local, models, schema, toolbox
 from mfgviz.errors import MfgvizError
 from mfgviz.jobs.queries import live_workers
+from mfgviz.masking import mask_secret
 from mfgviz.models_folder import spec_digest
 from mfgviz.records import utcnow
 from mfgviz.runtime import Runtime
-from mfgviz.settings import find_config_file, mask_secret
+from mfgviz.settings import find_config_file, unknown_variables
 from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU
 
 LOW_DISK_BYTES = 2 * 2**30
@@ -67,6 +68,9 @@ def examine(runtime: Runtime, env: dict[str, str]) -> Iterator[Finding]:
 def _settings(runtime: Runtime, env: dict[str, str]) -> Finding:
     path = find_config_file(env)
     where = f"file {path}" if path else "no file"
+    if unknown := unknown_variables(env):
+        told = f"{where}; no such settings: {', '.join(unknown)}"
+        return Finding("settings", Health.WARN, told, "`mfgviz config show` lists those there are.")
     return Finding("settings", Health.OK, f"{where}; data in {runtime.settings.data_dir}")
 
 

@@ -9,6 +9,7 @@ HTTP answers carry.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import ClassVar
 
 EXIT_NOT_FOUND = 3
@@ -245,6 +246,10 @@ class GeometryTooLargeError(GeometryError):
     default_remedy = "Raise MFGVIZ_GEOMETRY_MAX_BYTES, or simplify the part."
 
 
+class NothingInViewError(InvalidRequestError):
+    """The camera does not see the part."""
+
+
 class TessellationTimeoutError(GeometryError):
     """The mesher did not finish in time."""
 
@@ -294,6 +299,12 @@ class StorageUnavailableError(UnavailableError):
     """The blob store cannot be read or written."""
 
     default_remedy = "Check MFGVIZ_BLOB_URL, its permissions and the free space there."
+
+    @classmethod
+    def of_folder(cls, folder: Path, error: OSError) -> StorageUnavailableError:
+        """For a folder that cannot be written."""
+        remedy = "Look for free space and permissions there, or name another folder."
+        return cls(f"{folder} cannot be written: {error.strerror}.", remedy=remedy)
 
 
 class NoWorkerError(UnavailableError):

@@ -25,7 +25,13 @@ from typing import IO
 from sqlalchemy import select
 
 from mfgviz import schema
-from mfgviz.errors import AlreadyRunningError, BrokerUnavailableError, NoWorkerError, ToolMissingError
+from mfgviz.errors import (
+    AlreadyRunningError,
+    BrokerUnavailableError,
+    NoWorkerError,
+    StorageUnavailableError,
+    ToolMissingError,
+)
 from mfgviz.records import Worker
 from mfgviz.runtime import Runtime
 from mfgviz.settings import ENV_PREFIX, Settings
@@ -58,6 +64,7 @@ class LocalStack:
         AlreadyRunningError: another stack has the folder.
         ToolMissingError: there is no Redis-compatible server, or the worker side is not installed.
         BrokerUnavailableError, NoWorkerError: a process did not come up; its log says why.
+        StorageUnavailableError: the data folder cannot be written.
     """
 
     def __init__(self, settings: Settings, tell: Tell) -> None:
@@ -72,6 +79,9 @@ class LocalStack:
             if self.settings.is_embedded_broker:
                 self._start_broker()
             self._start_worker()
+        except OSError as error:
+            self._stop()
+            raise StorageUnavailableError.of_folder(self.settings.data_dir, error) from error
         except BaseException:
             self._stop()
             raise

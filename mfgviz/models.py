@@ -99,6 +99,22 @@ def remove_model(session: Session, name: str, actor: str) -> None:
     audit(session, actor, "model.removed", name)
 
 
+def require_weights(session: Session, choice: ModelChoice) -> None:
+    """Refuse a request for weights that are not recorded any more.
+
+    Raises:
+        ModelNotFoundError: there is no model of that name.
+        ConflictError: it has other weights now.
+    """
+    model = get_model(session, choice.name)
+    if model.weights_digest != choice.weights_digest:
+        raise ConflictError(
+            f"The model {choice.name} has the weights {model.weights_digest[:12]} now, not "
+            f"{choice.weights_digest[:12]}.",
+            remedy="Record the old weights again: `mfgviz models add`, or `models check NAME --refresh`.",
+        )
+
+
 def choice_of(model: Model) -> ModelChoice:
     """The model as a request names it."""
     return ModelChoice(name=model.name, weights_digest=model.weights_digest, family=model.family)

@@ -83,7 +83,9 @@ def open_image(content: bytes, what: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, zlib.error) as error:
+    except UnidentifiedImageError as error:
+        raise ImageUnreadableError(f"{what} is no PNG, JPEG or WebP image.") from error
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
         raise ImageUnreadableError(f"{what} is no image that can be read: {error}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageUnreadableError(f"{what} is too large: {error}") from error

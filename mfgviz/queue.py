@@ -10,7 +10,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mfgviz.errors import BrokerUnavailableError
-from mfgviz.settings import Settings, mask_secret
+from mfgviz.masking import mask_secret, mask_text
+from mfgviz.settings import Settings
 from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU
 
 if TYPE_CHECKING:
@@ -131,11 +132,13 @@ class Doorbell:
         except ChannelError:
             return 0  # the queue was never declared: nothing waits in it
         except (KombuError, OperationalError, OSError, *_transport_errors()) as error:
-            where = mask_secret(self._settings.celery_broker_url)
-            raise BrokerUnavailableError(f"The broker {where} does not answer: {error}.") from error
+            url = self._settings.celery_broker_url
+            told = mask_text(str(error), url).rstrip(".")
+            raise BrokerUnavailableError(f"The broker {mask_secret(url)} does not answer: {told}.") from error
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
+    """The server's own errors, and what kombu raises for the rest of a URL that it cannot use."""
     from redis.exceptions import RedisError
 
-    return (RedisError,)
+    return (RedisError, ValueError, KeyError, TypeError, ImportError, AttributeError)

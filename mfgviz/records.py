@@ -203,12 +203,25 @@ class Model(Record):
 
 
 class Requester(Record):
-    """Who submits, and the next turn of theirs in the fair order."""
+    """Who submits."""
 
     __tablename__ = "requesters"
 
     name: Mapped[str] = mapped_column(String(256), primary_key=True)
-    next_turn: Mapped[int] = mapped_column(Id, index=True)
+    created_at: Mapped[datetime] = _created()
+
+
+class NextTurn(Record):
+    """A requester's next turn in the fair order of a priority."""
+
+    __tablename__ = "next_turns"
+    __table_args__ = (Index("ix_next_turns_priority_turn", "priority", "turn"),)
+
+    requester: Mapped[str] = mapped_column(
+        ForeignKey("requesters.name", ondelete="CASCADE"), primary_key=True
+    )
+    priority: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    turn: Mapped[int] = mapped_column(Id)
 
 
 class RenderJob(Record):

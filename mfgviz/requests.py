@@ -27,7 +27,10 @@ MAX_SIDE_PX = 4096
 SIZE_MULTIPLE_PX = 8
 
 Vector = tuple[float, float, float]
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
+# Control characters but tab and line ends, and halves of surrogate pairs.
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_DIGEST = re.compile("[0-9a-f]{64}")
+CLAY = "clay"
 
 
 def _finite(name: str, value: float, low: float, high: float) -> None:
@@ -116,7 +119,12 @@ class View:
                 remedy="Choose an up direction across the line of sight.",
             )
         if self.projection is Projection.ORTHOGRAPHIC:
-            _finite("height_mm", self.height_mm if self.height_mm is not None else math.nan, 1e-6, 1e9)
+            if self.height_mm is None:
+                raise InvalidRequestError(
+                    "An orthographic custom view has no height_mm.",
+                    remedy="Say how much of the part, in mm, the image's shorter side shows.",
+                )
+            _finite("height_mm", self.height_mm, 1e-6, 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,11 @@ class Conditioning:
     def __post_init__(self) -> None:
         _finite("control_scale", self.control_scale, 0.0, 1.0)
         _finite("strength", self.strength, 0.01, 1.0)
+        if self.image is not None and self.image != CLAY and not _DIGEST.fullmatch(self.image):
+            raise InvalidRequestError(
+                f"The starting image is {self.image[:80]!r}, but must be {CLAY!r} or a blob's digest.",
+                remedy="`mfgviz jobs submit --image FILE` stores a file and uses its digest.",
+            )
         if (self.mode == Mode.IMAGE) != (self.image is not None):
             raise InvalidRequestError(
                 "A starting image belongs to image mode, and only there.",
@@ -201,7 +214,7 @@ class RenderRequest:
                 raise InvalidRequestError(
                     f"The {name} has {len(text)} characters; 4000 are read.", remedy="Shorten it."
                 )
-            if "\x00" in text or _HALF_PAIR.search(text):
+            if _NO_TEXT.search(text):
                 raise InvalidRequestError(
                     f"The {name} holds characters that are no text.", remedy="Give it as UTF-8."
                 )
@@ -236,6 +249,6 @@ class RenderRequest:
     def batch_key(self) -> str:
         """Requests of the same key can be sampled together in one batch."""
         alike = replace(self.sampling, seed=0, count=1)
-        how = replace(self.conditioning, image=None if self.conditioning.image is None else "any")
+        how = replace(self.conditioning, image=None if self.conditioning.image is None else CLAY)
         shape = (self.model, alike, how)
         return hashlib.sha256(msgspec.json.encode(shape, order="deterministic")).hexdigest()[:32]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import math
 import os
 import re
 import tempfile
@@ -16,13 +17,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
 from mfgviz.errors import InvalidSettingError
+from mfgviz.masking import mask_secret
 
 ENV_PREFIX = "MFGVIZ_"
 EMBEDDED = "embedded"
+OTHER_VARIABLES = {"MFGVIZ_CONFIG", "MFGVIZ_TRAINING_DIR"}
+BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # Linux allows 107 bytes in a unix socket's path.
 SOCKET_PATH_LIMIT_BYTES = 100
 
@@ -63,6 +68,7 @@ class Settings:
     blob_url: str = _setting(
         EMBEDDED,
         "Blob store URL (a folder's file:// URL, s3://, gs://, az://); `embedded` is in the data folder.",
+        secret=True,
     )
     requester: str = _setting(
         _user_name,
@@ -92,8 +98,11 @@ class Settings:
             "tessellation_memory_bytes", "cache_max_bytes",
         )  # fmt: skip
         for name in positive:
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InvalidSettingError(f"{name} is {getattr(self, name)}, but must be above zero.")
+        if not 0 <= self.retry_delay_s < math.inf:
+            raise InvalidSettingError(f"retry_delay_s is {self.retry_delay_s}, but must not be negative.")
+        self._check_broker()
         if self.hard_time_limit_s <= self.soft_time_limit_s:
             raise InvalidSettingError("hard_time_limit_s must be above soft_time_limit_s.")
         if self.device not in ("auto", "cpu", "mps") and not re.fullmatch(r"cuda(:\d+)?", self.device):
@@ -104,6 +113,20 @@ class Settings:
             raise InvalidSettingError(
                 f"log_level is {self.log_level!r}; choose DEBUG, INFO, WARNING or ERROR."
             )
+
+    def _check_broker(self) -> None:
+        """Refuse a broker URL that could never be used, before anything relies on it."""
+        scheme = self.broker_url.partition("://")[0]
+        if self.broker_url != EMBEDDED and scheme not in BROKER_SCHEMES:
+            raise InvalidSettingError(
+                f"broker_url is {mask_secret(self.broker_url)!r}, but must be `embedded` or a URL that "
+                f"begins with one of {', '.join(f'{one}://' for one in BROKER_SCHEMES)}."
+            )
+        try:
+            _ = urlsplit(self.broker_url).port
+        except ValueError as error:
+            told = "has a port that is no number (a / or : in a password is written %2F, %3A)"
+            raise InvalidSettingError(f"broker_url {mask_secret(self.broker_url)} {told}.") from error
 
     # -- where the embedded default keeps its things ------------------------------------------
     @property
@@ -185,6 +208,12 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     return _load(os.environ if env is None else env)[0]
 
 
+def unknown_variables(env: Mapping[str, str]) -> list[str]:
+    """Variables that begin as ours do and are none of ours: misspelt ones."""
+    known = {ENV_PREFIX + item.name.upper() for item in fields(Settings)} | OTHER_VARIABLES
+    return sorted(name for name in env if name.startswith(ENV_PREFIX) and name not in known)
+
+
 def explain_settings(env: Mapping[str, str] | None = None) -> list[SettingSource]:
     """Every setting with its value and where that came from."""
     settings, origins = _load(os.environ if env is None else env)
@@ -194,12 +223,6 @@ def explain_settings(env: Mapping[str, str] | None = None) -> list[SettingSource
         shown = mask_secret(value) if item.metadata["secret"] else value
         rows.append(SettingSource(item.name, shown, origins[item.name], item.metadata["doc"]))
     return rows
-
-
-def mask_secret(url: str) -> str:
-    """The URL with its password (and any token in its query) replaced by stars."""
-    url = re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
-    return re.sub(r"((?:password|secret|token|key)=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
 
 
 def _load(env: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from mfgviz.errors import BlobNotFoundError, InvalidSettingError, StorageUnavailableError
-from mfgviz.settings import Settings, mask_secret
+from mfgviz.masking import mask_secret, mask_text
+from mfgviz.settings import Settings
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -125,7 +126,7 @@ class BlobStore:
 
     def _unavailable(self, error: Exception) -> StorageUnavailableError:
         return StorageUnavailableError(
-            f"The blob store {mask_secret(self.url)} failed: {_first_line(error)}."
+            f"The blob store {mask_secret(self.url)} failed: {mask_text(_first_line(error), self.url)}."
         )
 
 
@@ -158,5 +159,5 @@ def _open(url: str) -> ObjectStore:
         if parts.scheme == "file":
             raise StorageUnavailableError(f"The blob store {url} failed: {_first_line(error)}.") from error
         raise InvalidSettingError(
-            f"The blob URL {mask_secret(url)} cannot be used: {_first_line(error)}."
+            f"The blob URL {mask_secret(url)} cannot be used: {mask_text(_first_line(error), url)}."
         ) from error

@@ -34,12 +34,12 @@ from mfgviz.jobs import Claim, Claimant, ClaimedJob, Failure, NewRendition
 from mfgviz.models_folder import ModelSpec
 from mfgviz.records import PartRevision
 from mfgviz.renditions import Shown
-from mfgviz.requests import RenderRequest
+from mfgviz.requests import CLAY, RenderRequest
 from mfgviz.runtime import Runtime
 from mfgviz.vocabulary import Mode
 from workers.lease import LeaseKeeper
 from workers.limits import Limits
-from workers.maps import MapsSource
+from workers.maps import MapsSource, is_cut
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CLAY = "clay"
 SAVE_TRIES = 4
 
 
@@ -163,6 +162,8 @@ class Engine:
         with self._ending([opened.job.id], keeper):
             keeper.step(0, request.sampling.num_inference_steps, frozenset({opened.job.id}))
             maps = self._maps.maps(request, opened.file_name) if needs_maps(request) else None
+            if maps is not None and is_cut(maps):
+                opened.notes.append("The part reaches beyond the frame.")
             start = self._starting_image(opened.job, maps)
             shots = [Shot(opened.job, index, maps, start) for index in range(request.sampling.count)]
         return shots

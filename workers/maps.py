@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfgviz.catalog import GeometryFacts
-from mfgviz.errors import StorageUnavailableError
+from mfgviz.errors import NothingInViewError, StorageUnavailableError
 from mfgviz.geometry_intake import fetched
 from mfgviz.requests import RenderRequest, View
 from mfgviz.settings import Settings
@@ -50,6 +50,7 @@ class MapsSource:
         """The maps of the request's view at its size.
 
         Raises:
+            NothingInViewError: the camera does not see the part.
             GeometryError: the file cannot be used.
             StorageUnavailableError, BlobNotFoundError: it cannot be fetched.
         """
@@ -65,6 +66,8 @@ class MapsSource:
             request.view,
             key[2:],
         )
+        if not made.mask.any():
+            raise nothing_in_view(self.mesh(request.geometry_digest, file_name))
         with self._lock:
             self._recent[key] = made
             while len(self._recent) > KEPT_IN_MEMORY:
@@ -75,6 +78,21 @@ class MapsSource:
         """The mesh of the CAD file of that digest. Errors as `maps`."""
         with fetched(self._blobs, digest, file_name) as path:
             return cached_mesh(self._cache, digest, path, self._limits)
+
+
+def nothing_in_view(mesh: Mesh) -> NothingInViewError:
+    """The error for a camera that does not see the part; says where the part is."""
+    low, high = (", ".join(f"{value:g}" for value in corner) for corner in mesh.bounds.round(2))
+    return NothingInViewError(
+        "The camera does not see the part.",
+        remedy=f"The part lies between ({low}) and ({high}) mm; turn the camera to it.",
+    )
+
+
+def is_cut(maps: ControlMaps) -> bool:
+    """Whether the part reaches beyond the frame."""
+    mask = maps.mask
+    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
 def limits_of(settings: Settings) -> TessellationLimits:
@@ -106,10 +124,13 @@ def draw_maps(
 
     Raises:
         GeometryError: the file cannot be used.
+        NothingInViewError: the camera does not see the part.
         StorageUnavailableError: the folder cannot be written.
     """
     mesh = tessellate(path, limits_of(settings))
     maps = control_maps(mesh, make_camera(view, mesh.vertices, *size), *size)
+    if not maps.mask.any():
+        raise nothing_in_view(mesh)
     written = {}
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -119,5 +140,5 @@ def draw_maps(
         written["sheet"] = out_dir / "sheet.png"
         maps.sheet().save(written["sheet"])
     except OSError as error:
-        raise StorageUnavailableError(f"{out_dir} cannot be written: {error.strerror}.") from error
+        raise StorageUnavailableError.of_folder(out_dir, error) from error
     return written

@@ -118,7 +118,7 @@ def _tell(error: Exception, *, as_json: bool) -> int:
 
         traceback.print_exception(error)
         return EXIT_UNEXPECTED
-    from mfgviz.settings import mask_secret
+    from mfgviz.masking import mask_secret
 
     told = mask_secret((str(error).strip() or "no message").splitlines()[0])
     show_message(

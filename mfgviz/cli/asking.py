@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mfgviz.cli.output import Output, parse_pairs
+from mfgviz.requests import CLAY
 from mfgviz.vocabulary import CUSTOM_VIEW, SAMPLERS, STANDARD_VIEWS, Mode, Projection
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from mfgviz.requests import View
 
 R = TypeVar("R")
-CLAY = "clay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

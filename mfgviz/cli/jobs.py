@@ -109,7 +109,8 @@ def _submit_ask(out: Output, ask: Ask) -> list[Submitted]:
 
     runtime = out.runtime
     with runtime.db.begin() as session:
-        lookup = Lookup(session, runtime.settings.default_model, runtime.settings.max_attempts)
+        settings = runtime.settings
+        lookup = Lookup(session, settings.default_model, settings.max_attempts, runtime.blobs.exists)
         answers = core.submit(session, prepare(lookup, ask), out.actor)
     runtime.doorbell.ring(TASK_RENDER, [one.job_id for one in answers if one.how == "new"][:RING_AT_MOST])
     return answers
@@ -146,7 +147,12 @@ def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
 
     runtime, settings = out.runtime, out.runtime.settings
     submitter = BulkSubmitter(
-        runtime.db, runtime.doorbell, out.actor, settings.default_model, settings.max_attempts
+        runtime.db,
+        runtime.doorbell,
+        out.actor,
+        settings.default_model,
+        settings.max_attempts,
+        runtime.blobs.exists,
     )
     if str(source) == "-":
         stream = sys.stdin
@@ -218,14 +224,26 @@ def show(out: Output, job_id: int) -> None:
 def cancel(out: Output, job_ids: tuple[int, ...]) -> None:
     """Cancel jobs: waiting ones at once, running ones within one sampling step.
 
+    Where one has finished already the others are cancelled all the same; the exit code is 4 then.
+
     \b
     Example: mfgviz jobs cancel 17 18
     """
     from mfgviz import jobs as core
+    from mfgviz.errors import IllegalMoveError
 
-    with out.runtime.db.begin() as session:  # all or none
-        rows = [{"job": job_id, "state": core.cancel(session, job_id, out.actor)} for job_id in job_ids]
+    rows, finished = [], []
+    with out.runtime.db.begin() as session:
+        states = {job_id: core.get(session, job_id).state for job_id in job_ids}  # all are there, or none is
+        for job_id in states:
+            try:
+                states[job_id] = core.cancel(session, job_id, out.actor)
+            except IllegalMoveError as error:
+                finished.append(error)
+        rows = [{"job": job_id, "state": state} for job_id, state in states.items()]
     out.rows(rows, ["job", "state"])
+    if finished:
+        raise finished[0]
 
 
 @jobs.command()

@@ -23,7 +23,7 @@ def renders() -> None:
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000))
 @command_output
 def list_(out: Output, reference: str, limit: int) -> None:
-    """List the renders of a revision, newest first.
+    """List the renders of a revision, newest first; `current` ones show the CAD file that it has now.
 
     \b
     Example: mfgviz renders list BRK-0042@A
@@ -33,7 +33,7 @@ def list_(out: Output, reference: str, limit: int) -> None:
     with out.runtime.db.read() as session:
         revision = catalog.get_revision(session, reference)
         rows = [_row(one) for one in renditions.list_renditions(session, revision, limit)]
-    columns = ["id", "job", "view", "seed", "size", "model", "review_state", "prompt", "created_at"]
+    columns = ["id", "job", "view", "seed", "size", "model", "current", "review_state", "prompt"]
     out.rows(rows, columns, "No renders yet. `mfgviz jobs submit` asks for some.")
 
 
@@ -98,7 +98,7 @@ def verify(out: Output, file: Path) -> None:
 
     with out.runtime.db.read() as session:
         verdict = renditions.verify(session, out.runtime.blobs, file)
-    how = "its pixels are unchanged" if verdict.identical else "a lossy copy of the unchanged picture"
+    how = "its pixels are unchanged" if verdict.identical else "the unchanged JPEG of an export"
     mark = "" if verdict.marked_synthetic else " Its synthetic-media mark was removed."
     item = {
         "render": verdict.rendition_id,
@@ -120,7 +120,7 @@ def replay(out: Output, render_id: int, wait: bool) -> None:
     \b
     Example: mfgviz renders replay 3
     """
-    from mfgviz import jobs, renditions
+    from mfgviz import jobs, models, renditions
     from mfgviz.cli.waiting import _raise_for, watch_safely
     from mfgviz.jobs import Submission
     from mfgviz.queue import TASK_RENDER
@@ -130,6 +130,7 @@ def replay(out: Output, render_id: int, wait: bool) -> None:
     with runtime.db.begin() as session:
         original = renditions.get(session, render_id)
         request = renditions.replay_request(original)
+        models.require_weights(session, request.model)
         asked = Submission(original.revision_id, request, Priority.HIGH, True, runtime.settings.max_attempts)
         (answer,) = jobs.submit(session, [asked], out.actor)
     runtime.doorbell.ring(TASK_RENDER, [answer.job_id])
@@ -173,7 +174,7 @@ def _tell_comparison(out: Output, original: Rendition, again: Rendition) -> None
 
 
 def _row(one: Any) -> Row:
-    request = one.job.request
+    request, geometry = one.job.request, one.revision.geometry
     return {
         "id": one.id,
         "revision": one.revision.reference,
@@ -183,6 +184,7 @@ def _row(one: Any) -> Row:
         "seed": one.seed,
         "size": f"{one.width}x{one.height}",
         "model": request["model"]["name"],
+        "current": bool(geometry and geometry.digest == request["geometry_digest"]),
         "review_state": one.review_state,
         "prompt": request["prompt"],
         "created_at": one.created_at,

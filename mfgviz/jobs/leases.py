@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
-from mfgviz.errors import IllegalMoveError, LeaseLostError, MfgvizError
+from mfgviz.errors import IllegalMoveError, InvalidInputError, LeaseLostError, MfgvizError
 from mfgviz.journal import emit
 from mfgviz.records import Attempt, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
@@ -137,6 +137,14 @@ def claim_window(size: int = CLAIM_WINDOW) -> WaitingQuery:
 
 def claim(db: Database, claimant: Claimant) -> Claim | None:
     """Take the next batch, or None where nothing waits."""
+    while True:
+        taken = _take(db, claimant)
+        if taken is None or taken.jobs:
+            return taken
+
+
+def _take(db: Database, claimant: Claimant) -> Claim | None:
+    """One batch; without a job where none of its requests could be read."""
     with db.begin() as session:
         waiting = session.execute(claim_window()).all()
         if not waiting:
@@ -160,13 +168,24 @@ def claim(db: Database, claimant: Claimant) -> Claim | None:
             .returning(RenderJob.id, RenderJob.revision_id, RenderJob.attempts_made, RenderJob.request)
             .execution_options(synchronize_session=False)
         )
-        jobs = [
-            ClaimedJob(row.id, row.revision_id, row.attempts_made, RenderRequest.from_json(row.request))
-            for row in taken
-        ]
+        rows = sorted(taken, key=lambda row: batch.index(row.id))
         session.execute(_open_attempts(token, claimant.worker))
-    in_order = sorted(jobs, key=lambda job: batch.index(job.id))
-    return Claim(token, claimant.lease_s, tuple(in_order)) if jobs else None
+        claimed = Claim(token, claimant.lease_s, ())
+        jobs = tuple(job for row in rows if (job := _read(session, claimed, row)) is not None)
+    return replace(claimed, jobs=jobs)
+
+
+def _read(session: Session, claim: Claim, row: Row[int, int, int, dict[str, Any]]) -> ClaimedJob | None:
+    """The claimed job of a row; one whose request another version wrote ends here, or it would be claimed
+    for ever and nothing behind it."""
+    try:
+        request = RenderRequest.from_json(row.request)
+    except InvalidInputError as error:
+        failure = Failure.of(error, 0.0)
+        _end(session, claim, row.id, JobState.FAILED, AttemptOutcome.FAILED, failure)
+        emit(session, "job.failed", row.revision_id, {"job": row.id, "code": failure.code})
+        return None
+    return ClaimedJob(row.id, row.revision_id, row.attempts_made, request)
 
 
 def _open_attempts(token: str, worker: str) -> Insert:

@@ -1,14 +1,15 @@
 """Submitting jobs: rows first, one doorbell after the commit.
 
-The order of service is fixed here. Each job gets a `turn`; a requester's next turn follows their
-last, but never lies before the turns now being served (start-time fair queueing: Goyal, Vin and
-Cheng, 1996). Whoever submits a thousand jobs fills a thousand turns, and whoever then submits one
+The order of service is fixed here. Each job gets a `turn` within its priority; a requester's next turn
+follows their last, but never lies before the turns now being served (start-time fair queueing: Goyal, Vin
+and Cheng, 1996). Whoever submits a thousand jobs fills a thousand turns, and whoever then submits one
 shares the first of these instead of waiting behind all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mfgviz.records import RenderJob, Requester
+from mfgviz.records import NextTurn, RenderJob, Requester
 from mfgviz.requests import RenderRequest
 from mfgviz.vocabulary import JobState, Priority
 
@@ -48,14 +49,13 @@ def submit(session: Session, submissions: Sequence[Submission], requester: str) 
 
     A request that waits or runs already on that revision is joined; one that succeeded is reused.
     """
-    turn = _take_turns(session, requester, submissions)
-    plan = _plan(session, submissions, requester, turn)
+    plan = _plan(session, submissions, requester)
     try:
         with session.begin_nested():
             ids = _insert(session, plan.rows)
     except IntegrityError:
         # Somebody queued one of these pictures between our look and our insert: join theirs.
-        plan = _plan(session, submissions, requester, turn)
+        plan = _plan(session, submissions, requester)
         ids = _insert(session, plan.rows)
     seen: set[int] = set()
     for place, row in plan.places.items():
@@ -73,7 +73,8 @@ class _Plan:
     places: dict[int, int] = field(default_factory=dict)
 
 
-def _plan(session: Session, submissions: Sequence[Submission], requester: str, turn: int) -> _Plan:
+def _plan(session: Session, submissions: Sequence[Submission], requester: str) -> _Plan:
+    turns = _take_turns(session, requester, submissions)
     known, plan = _known_jobs(session, submissions), _Plan()
     row_of: dict[tuple[int, str], int] = {}
     for place, submission in enumerate(submissions):
@@ -84,7 +85,7 @@ def _plan(session: Session, submissions: Sequence[Submission], requester: str, t
             plan.places[place] = row_of[key]
         else:
             plan.places[place] = row_of[key] = len(plan.rows)
-            plan.rows.append(_row(submission, requester, turn + len(plan.rows), key[1]))
+            plan.rows.append(_row(submission, requester, next(turns[submission.priority]), key[1]))
     return plan
 
 
@@ -134,24 +135,37 @@ def _known_jobs(session: Session, submissions: Sequence[Submission]) -> dict[tup
     return known
 
 
-def _take_turns(session: Session, requester: str, submissions: Sequence[Submission]) -> int:
-    """The first of as many turns as there are submissions. Locks the requester's row until commit."""
-    queued = RenderJob.state == literal_column("'queued'")
-    # Turns are compared within a priority; the lowest waiting turn of any is a safe "now".
-    serving = session.scalar(
-        select(RenderJob.turn)
-        .where(queued)
-        .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
-        .limit(1)
-    )
-    if serving is None:
-        serving = session.scalar(select(func.max(Requester.next_turn))) or 0
+def _take_turns(
+    session: Session, requester: str, submissions: Sequence[Submission]
+) -> dict[Priority, Iterator[int]]:
+    """As many turns of each priority as there are submissions of it; locks the requester's rows."""
     dialect = session.get_bind().dialect.name
     build = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = build(Requester).values(name=requester, next_turn=serving + len(submissions))
     greatest = func.greatest if dialect == "postgresql" else func.max
-    upsert = statement.on_conflict_do_update(
-        index_elements=[Requester.name],
-        set_={"next_turn": greatest(Requester.next_turn, serving) + len(submissions)},
-    ).returning(Requester.next_turn)
-    return session.execute(upsert).scalar_one() - len(submissions)
+    session.execute(build(Requester).values(name=requester).on_conflict_do_nothing())
+    turns: dict[Priority, Iterator[int]] = {}
+    # In one order for all, so that two submits of one requester do not wait for each other.
+    for priority, count in sorted(Counter(one.priority for one in submissions).items()):
+        serving = _turn_now(session, priority)
+        statement = build(NextTurn).values(requester=requester, priority=priority, turn=serving + count)
+        upsert = statement.on_conflict_do_update(
+            index_elements=[NextTurn.requester, NextTurn.priority],
+            set_={"turn": greatest(NextTurn.turn, serving) + count},
+        ).returning(NextTurn.turn)
+        end = session.execute(upsert).scalar_one()
+        turns[priority] = iter(range(end - count, end))
+    return turns
+
+
+def _turn_now(session: Session, priority: Priority) -> int:
+    """The turn that a priority is at: the first that waits, or past all that were given."""
+    waiting = (
+        select(RenderJob.turn)
+        .where(RenderJob.state == literal_column("'queued'"), RenderJob.priority == int(priority))
+        .order_by(RenderJob.turn, RenderJob.id)
+        .limit(1)
+    )
+    first = session.scalar(waiting)
+    if first is not None:
+        return first
+    return session.scalar(select(func.max(NextTurn.turn)).where(NextTurn.priority == int(priority))) or 0

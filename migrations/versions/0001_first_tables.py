@@ -117,11 +117,29 @@ def upgrade() -> None:
     op.create_table(
         "requesters",
         sa.Column("name", sa.String(length=256), nullable=False),
-        sa.Column("next_turn", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("CURRENT_TIMESTAMP"),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_requesters")),
     )
-    with op.batch_alter_table("requesters", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_requesters_next_turn"), ["next_turn"], unique=False)
+    op.create_table(
+        "next_turns",
+        sa.Column("requester", sa.String(length=256), nullable=False),
+        sa.Column("priority", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("turn", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["requester"],
+            ["requesters.name"],
+            name=op.f("fk_next_turns_requester"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("requester", "priority", name=op.f("pk_next_turns")),
+    )
+    with op.batch_alter_table("next_turns", schema=None) as batch_op:
+        batch_op.create_index("ix_next_turns_priority_turn", ["priority", "turn"], unique=False)
 
     op.create_table(
         "rules",
@@ -458,9 +476,10 @@ def downgrade() -> None:
     op.drop_table("part_revisions")
     op.drop_table("workers")
     op.drop_table("rules")
-    with op.batch_alter_table("requesters", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_requesters_next_turn"))
+    with op.batch_alter_table("next_turns", schema=None) as batch_op:
+        batch_op.drop_index("ix_next_turns_priority_turn")
 
+    op.drop_table("next_turns")
     op.drop_table("requesters")
     op.drop_table("parts")
     op.drop_table("models")

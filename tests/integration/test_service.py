@@ -18,6 +18,7 @@ from mfgviz import jobs, renditions
 from mfgviz.intake import Ask, Lookup, prepare
 from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER
 from mfgviz.records import Attempt, Geometry, Worker
+from mfgviz.requests import View
 from mfgviz.runtime import Runtime
 from mfgviz.vocabulary import FINAL_STATES, AttemptOutcome, GeometryState, JobState, Mode
 from tests.integration.conftest import StartWorker
@@ -195,6 +196,22 @@ def test_a_job_that_cannot_be_rendered_fails_with_its_cause_and_the_others_do_no
     reaches(runtime, bad, JobState.FAILED)
     with runtime.db.read() as session:
         assert jobs.get(session, bad).error_code == "blob-not-found"
+
+
+@ON_POSTGRESQL
+def test_a_camera_that_looks_away_fails_the_job_and_one_that_cuts_the_part_says_so(
+    runtime: Runtime, start_worker: StartWorker
+) -> None:
+    away = View("custom", eye_mm=(0, 0, 500), forward=(0, 0, 1), up=(0, 1, 0))
+    near = View("custom", eye_mm=(150, -120, 90), forward=(-1, 1, -0.5), up=(0, 0, 1), field_of_view_deg=8)
+    blind, cut = submit(runtime, replace(QUICK, views=(away,)), replace(QUICK, views=(near,)))
+    start_worker()
+    reaches(runtime, blind, JobState.FAILED)
+    reaches(runtime, cut, JobState.SUCCEEDED)
+    with runtime.db.read() as session:
+        assert jobs.get(session, blind).error_code == "nothing-in-view"
+        assert jobs.get(session, blind).attempts_made == 1
+        assert jobs.get(session, cut).notes == ["The part reaches beyond the frame."]
 
 
 @ON_POSTGRESQL

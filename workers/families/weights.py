@@ -12,8 +12,9 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-from mfgviz.errors import InvalidModelError, ModelNotFoundError, UnavailableError
+from mfgviz.errors import InvalidModelError, ModelNotFoundError, PickledWeightsError, UnavailableError
 from mfgviz.models_folder import (
+    PICKLE_SUFFIXES,
     ModelSpec,
     cached_snapshot,
     check_folder,
@@ -63,8 +64,9 @@ def fetch_source(source: str, *, offline: bool) -> Path:
         check_folder(path)
     elif path.suffix == ".safetensors":
         check_safetensors(path)
+    elif path.suffix.lower() in PICKLE_SUFFIXES:
+        raise PickledWeightsError(f"{path} is a pickle, which can run code when it is loaded.")
     else:
-        check_folder(path.parent)
         raise InvalidModelError(f"{path} is neither a model folder nor a .safetensors file.")
     return path
 

@@ -34,7 +34,8 @@ def detect_format(path: Path, max_bytes: int) -> str:
         UnreadableGeometryError: it is a damaged zip archive.
     """
     if not path.is_file():
-        raise GeometryNotFoundError(f"There is no file {path}.", remedy="Check the path.")
+        what = f"{path} is no regular file." if path.exists() else f"There is no file {path}."
+        raise GeometryNotFoundError(what, remedy="Check the path.")
     size = path.stat().st_size
     if size == 0:
         raise EmptyGeometryError(f"{path.name} is empty.", remedy="Export it from the CAD program again.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ COARSE_DEFLECTION_MM = 1e3
 COARSE_ANGLE_RAD = 1.0
 # Mesh files: neighbouring triangles that turn by less than this belong to one smooth patch.
 SMOOTH_DEG = 28.0
+PLACEHOLDER = r"(COMPOUND|COMPSOLID|SOLID|SHELL|FACE)(_\d+)?"
 METRES = 1000.0
 # cascadio writes the mesh of a STEP file in metres and that of an IGES file in mm, whatever unit the file
 # is in; its records of exact faces are in metres for both.
@@ -189,8 +191,9 @@ def _color_of(part: Any) -> Color | None:
 
 
 def _plain_name(name: str) -> str:
-    """The product's name; the translator's own placeholder is none."""
-    return "" if name.startswith("Open CASCADE STEP translator") else name
+    """The product's name; the translator's own placeholders are none."""
+    made_up = name.startswith("Open CASCADE STEP translator") or re.fullmatch(PLACEHOLDER, name)
+    return "" if made_up else name
 
 
 # -- triangles ----------------------------------------------------------------------------------------------

@@ -127,3 +127,12 @@ def test_what_from_would_ignore_is_refused(run: Run, tmp_path: Path) -> None:
     assert run("jobs", "list", "--json").json == []
     missing = run("jobs", "submit", "--from", str(tmp_path / "none.jsonl"), "--json")
     assert (missing.code, missing.error["code"]) == (3, "input-file-not-found")
+
+
+def test_a_quote_that_is_never_closed_swallows_no_lines(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "parts.csv"
+    path.write_text('number,name\nZ-1,a\nZ-3,"unclosed\nZ-4,b\n')
+    answer = run("parts", "import", str(path), "--json")
+    assert answer.code == 5
+    assert "CSV" in answer.error["message"]
+    assert [one["number"] for one in run("parts", "list", "--search", "Z-", "--json").json] == ["Z-1"]

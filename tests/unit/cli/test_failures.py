@@ -175,6 +175,54 @@ def test_a_camera_comes_from_a_file(run: Run, tmp_path: Path) -> None:
     assert run(*words).error["code"] == "input-file-not-found"
 
 
+def test_a_finished_job_does_not_keep_the_others_from_being_cancelled(run: Run, rendered: int) -> None:
+    del rendered  # its job, 1, has succeeded
+    run("jobs", "submit", "BRK-1@A", "{a|b}")
+    answer = run("jobs", "cancel", "2", "1", "3", "--json")
+    assert (answer.code, answer.error["code"]) == (4, "illegal-move")
+    assert [one["state"] for one in answer.json] == ["cancelled", "succeeded", "cancelled"]
+
+
+def test_a_broker_url_that_cannot_be_used_is_said_before_anything_is_queued(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url in ("foo://x", "redis://h:notaport/0"):
+        monkeypatch.setenv("MFGVIZ_BROKER_URL", url)
+        answer = run("jobs", "submit", "BRK-1@A", "steel", "--json")
+        assert (answer.code, answer.error["code"]) == (5, "invalid-setting")
+    monkeypatch.setenv("MFGVIZ_BROKER_URL", "redis://127.0.0.1:1/notadb")
+    assert run("jobs", "submit", "BRK-1@A", "steel", "--json").code == 0
+    monkeypatch.delenv("MFGVIZ_BROKER_URL")
+    assert [one["state"] for one in run("jobs", "list", "--json").json] == ["queued"]
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MFGVIZ_DATA_DIR", "/proc/nowhere")
+    for words in (["parts", "list"], ["up"]):
+        answer = run(*words, "--json")
+        assert (answer.code, answer.error["code"]) == (6, "storage-unavailable"), words
+        assert "/proc/nowhere" in answer.error["message"]
+
+
+def test_what_a_mode_does_not_use_makes_no_other_picture(run: Run) -> None:
+    def job(*words: str) -> int:
+        return int(run("jobs", "submit", "BRK-1@A", "steel", *words, "--json").json[0]["job"])
+
+    assert job() == job("--strength", "0.2")
+    assert job("--mode", "text") == job("--mode", "text", "--view", "top", "--control-scale", "0.5")
+
+
+def test_a_starting_image_is_clay_or_stored(run: Run, tmp_path: Path) -> None:
+    lines = [
+        {"revision": "BRK-1@A", "prompt": "x", "mode": "image", "image": image}
+        for image in ("clay", "../../etc/passwd", "deadbeef", "0" * 64)
+    ]
+    (tmp_path / "jobs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    answer = run("jobs", "submit", "--from", str(tmp_path / "jobs.jsonl"), "--json")
+    assert answer.code == 5
+    assert [one["line"] for one in answer.json["rejected"]] == [2, 3, 4]
+
+
 def test_several_jobs_are_cancelled_and_retried_all_or_none(run: Run) -> None:
     run("jobs", "submit", "BRK-1@A", "{a|b}")
     assert run("jobs", "cancel", "1", "999").code == 3
@@ -208,5 +256,9 @@ def test_maps_are_of_a_view_or_a_camera_and_of_a_size_that_can_be(run: Run, tmp_
         assert image.size == (96, 64)
     for size in ("0", "100000", "65"):
         assert run(*words, "--size", size).error["code"] == "out-of-bounds-size"
+    camera.write_text(json.dumps({"eye_mm": [0, 0, 500], "forward": [0, 0, 1], "up": [0, 1, 0]}))
+    away = run(*words, "--camera", str(camera))
+    assert away.error["code"] == "nothing-in-view"
+    assert "The part lies between (-60, " in away.error["remedy"]
     camera.write_text('{"eye_mm": [0, 0, 500]}')
     assert run(*words, "--camera", str(camera)).error["code"] == "invalid-request"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,14 +90,37 @@ def test_a_picture_that_lost_its_record_is_known_by_its_pixels(
     assert not verdict.marked_synthetic
 
 
+def _bolt(image: Image.Image) -> None:
+    ImageDraw.Draw(image).rectangle((40, 25, 50, 35), fill=(180, 150, 60))
+
+
+def _hole(image: Image.Image) -> None:
+    ImageDraw.Draw(image).rectangle((30, 30, 32, 32), fill=(0, 0, 0))
+
+
+def _scratch(image: Image.Image) -> None:
+    ImageDraw.Draw(image).line((10, 12, 60, 12), fill=(255, 255, 255))
+
+
+def _tint(image: Image.Image) -> None:
+    red, green, blue = image.crop((8, 8, 40, 40)).split()
+    image.paste(Image.merge("RGB", (red, green, blue.point(lambda level: max(0, level - 60)))), (8, 8))
+
+
 @pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp"])
+@pytest.mark.parametrize("retouch", [_bolt, _hole, _scratch, _tint])
 def test_a_retouched_picture_is_found_out(
-    database: Database, blobs: BlobStore, attached: Rendition, tmp_path: Path, name: str
+    database: Database,
+    blobs: BlobStore,
+    attached: Rendition,
+    tmp_path: Path,
+    name: str,
+    retouch: Callable[[Image.Image], None],
 ) -> None:
     image = provenance.open_image(blobs.get(attached.blob_digest), "blob")
     record = provenance.read_record(image, "blob")
     touched = image.convert("RGB")
-    ImageDraw.Draw(touched).rectangle((40, 25, 50, 35), fill=(180, 150, 60))
+    retouch(touched)
     path = tmp_path / name
     path.write_bytes(provenance.encode(touched, record, renditions.FORMATS[path.suffix]))
     with database.read() as session, pytest.raises(AlteredImageError, match="other pixels"):

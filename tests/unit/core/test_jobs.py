@@ -367,6 +367,39 @@ def test_listing_filters_and_pages(database: Database, submit: Submit) -> None:
         assert jobs.state_counts(session)["queued"] == 6
 
 
+def test_a_row_that_cannot_be_read_ends_with_its_cause_and_stops_nobody(
+    database: Database, submit: Submit
+) -> None:
+    bad, good = submit(make_request(seed=1), make_request(seed=2))
+    with database.begin() as session:
+        job = jobs.get(session, bad)
+        job.request = {**job.request, "version": 99}
+    assert claimed_ids(database) == [good]
+    with database.read() as session:
+        job = jobs.get(session, bad)
+        assert (job.state, job.error_code) == (JobState.FAILED, "invalid-request")
+        assert "version 99" in str(job.error_message)
+        assert [one.outcome for one in job.attempts] == [AttemptOutcome.FAILED]
+    (alone,) = submit(make_request(seed=3))
+    with database.begin() as session:
+        job = jobs.get(session, alone)
+        job.request = {}
+    assert claimed_ids(database) == []
+
+
+def test_a_waiting_job_of_another_priority_does_not_spoil_the_fair_order(
+    database: Database, submit: Submit
+) -> None:
+    submit(*(make_request(seed=seed) for seed in range(40)), requester="alice")
+    submit(make_request(seed=99), requester="alice", priority=Priority.HIGH)
+    bobs, _ = submit(make_request(seed=100), make_request(seed=101), requester="bob")
+    with database.read() as session:
+        assert jobs.why(session, bobs).position <= 3  # type: ignore[operator]
+    (urgent,) = submit(make_request(seed=102), requester="bob", priority=Priority.HIGH)
+    with database.read() as session:
+        assert jobs.why(session, urgent).position <= 2  # type: ignore[operator]
+
+
 # -- speed -----------------------------------------------------------------------------------------------
 MANY = 100_000
 FILL = """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mfgviz.errors import InvalidSettingError
-from mfgviz.settings import Settings, explain_settings, load_settings, mask_secret
+from mfgviz.masking import mask_secret, mask_text
+from mfgviz.settings import Settings, explain_settings, load_settings, unknown_variables
 
 
 def test_a_variable_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
@@ -73,3 +75,55 @@ def test_a_socket_path_that_is_too_long_moves_to_the_temporary_folder(tmp_path: 
     deep = tmp_path / ("x" * 90)
     assert len(str(Settings(data_dir=deep).redis_socket)) < 100
     assert Settings(data_dir=deep).redis_socket == Settings(data_dir=deep).redis_socket
+
+
+SECRETS = {
+    "postgresql://u:s3cr@ret@127.0.0.1/db": ("s3cr", "ret@"),
+    "redis://u:s3cr/et@host/0": ("s3cr",),
+    "redis://:hunter2@host/0": ("hunter2",),
+    "https://u:s3cret@host/x": ("s3cret",),
+    "s3://bucket/x?secret_access_key=s3cret&region=eu": ("s3cret",),
+    "az://c/x?sas_token=s3cret": ("s3cret",),
+    "https://a.blob.core.windows.net/c?sv=1&sig=s3cret%2Fab": ("s3cret",),
+    "redis://host/0?password=s3cret": ("s3cret",),
+}
+
+
+@pytest.mark.parametrize(("url", "secrets"), SECRETS.items())
+def test_no_piece_of_a_secret_is_shown_whatever_a_driver_makes_of_it(
+    url: str, secrets: tuple[str, ...]
+) -> None:
+    told = f"{url} failed: Port could not be cast to integer value as {secrets[0]!r} at {url.split('@')[-2:]}"
+    for shown in (mask_secret(url), mask_text(told, url)):
+        assert "***" in shown
+        assert not [secret for secret in secrets if secret in shown], shown
+
+
+def test_what_is_no_secret_stays() -> None:
+    for url in (
+        "sqlite:////tmp/a:b@c/x.db",
+        "file:///tmp/a@b",
+        "postgresql://u@host/db",
+        "redis://host:6379/0",
+    ):
+        assert mask_secret(url) == url
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"broker_url": "sqs://x"},
+        {"broker_url": "redis://h:notaport/0"},
+        {"retry_delay_s": float("nan")},
+        {"retry_delay_s": -5.0},
+        {"lease_s": float("inf")},
+    ],
+)
+def test_settings_that_could_never_work_are_refused_at_once(changed: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSettingError, match=next(iter(changed))):
+        Settings(**changed)
+
+
+def test_misspelt_variables_are_found() -> None:
+    env = {"MFGVIZ_LEESE_S": "4", "MFGVIZ_LEASE_S": "4", "MFGVIZ_CONFIG": "x", "HOME": "/"}
+    assert unknown_variables(env) == ["MFGVIZ_LEESE_S"]
