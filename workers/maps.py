@@ -12,16 +12,14 @@ from mfgviz.errors import NothingInViewError, StorageUnavailableError
 from mfgviz.geometry_intake import fetched
 from mfgviz.requests import RenderRequest, View
 from mfgviz.settings import Settings
-from mfgviz.storage import BlobStore
+from mfgviz.storage import BlobStore, digest_of
 from workers.geometry import (
     FolderCache,
     TessellationLimits,
     cached_maps,
     cached_mesh,
-    control_maps,
     describe,
     detect_format,
-    make_camera,
     shape_digest,
     tessellate,
 )
@@ -127,10 +125,16 @@ def draw_maps(
         NothingInViewError: the camera does not see the part.
         StorageUnavailableError: the folder cannot be written.
     """
-    mesh = tessellate(path, limits_of(settings))
-    maps = control_maps(mesh, make_camera(view, mesh.vertices, *size), *size)
+    cache = FolderCache(settings.cache_dir, settings.cache_max_bytes)
+    with path.open("rb") as stream:
+        digest = digest_of(stream)
+
+    def mesh() -> Mesh:
+        return cached_mesh(cache, digest, path, limits_of(settings))
+
+    maps = cached_maps(cache, digest, mesh, view, size)
     if not maps.mask.any():
-        raise nothing_in_view(mesh)
+        raise nothing_in_view(mesh())
     written = {}
     try:
         out_dir.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,109 @@
+"""`mfgviz up` and `mfgviz demo` as people run them: programs of their own, with the bundled model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests.integration.conftest import SAMPLE
+from tests.support.commands import Answer
+
+PROGRAM = [sys.executable, "-c", "from mfgviz.cli import main; main()"]
+ENDS_S = 60
+
+
+def run(folder: Path, *words: str) -> Answer:
+    done = subprocess.run(
+        [*PROGRAM, *words, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MFGVIZ_DATA_DIR": str(folder)},
+        cwd=folder.parent,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+class Up:
+    """A running `mfgviz up`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [*PROGRAM, "up", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "MFGVIZ_DATA_DIR": str(folder)},
+        )
+        assert self.process.stdout is not None
+        told = self.process.stdout.readline()
+        assert told, self.process.communicate()[1]
+        self.told = json.loads(told)
+        self.family = psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, how: signal.Signals) -> int:
+        """Its exit code; all that it started has ended too."""
+        self.process.send_signal(how)
+        self.process.communicate(timeout=ENDS_S)
+        _, alive = psutil.wait_procs(self.family, timeout=ENDS_S)
+        assert alive == []
+        return self.process.returncode
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[Up]:
+    running = Up(folder)
+    yield running
+    if running.process.poll() is None:
+        running.end(signal.SIGTERM)
+
+
+def test_up_renders_until_ctrl_c_and_leaves_no_process_behind(up: Up, folder: Path) -> None:
+    assert len(up.family) >= 2
+    second = run(folder, "up")
+    assert (second.code, second.error["code"]) == (4, "already-running")
+    assert str(up.process.pid) in second.error["message"]
+    assert run(folder, "parts", "add", "BRK-1", "--attr", "material=steel").code == 0
+    assert run(folder, "revisions", "add", "BRK-1", "A", "--file", str(SAMPLE)).code == 0
+    asked = run(folder, "jobs", "submit", "BRK-1@A", "{material}", "--size", "64", "--wait", "--out", "made")
+    assert asked.code == 0, asked.err
+    with Image.open(folder.parent / asked.json[0]["file"]) as image:
+        assert image.size == (64, 64)
+    checked = run(folder, "doctor")
+    assert checked.code == 0, checked.out
+    assert {one["what"]: one["health"] for one in checked.json}["workers"] == "ok"
+    assert up.end(signal.SIGINT) == 0
+
+
+def test_when_up_is_killed_its_children_end_and_it_starts_again(up: Up, folder: Path) -> None:
+    assert up.end(signal.SIGKILL) == -signal.SIGKILL
+    again = Up(folder)
+    assert again.told["state"] == "running"
+    assert again.end(signal.SIGTERM) == 0
+
+
+def test_the_demo_makes_a_new_picture_each_time(tmp_path: Path) -> None:
+    words = ["demo", "--data-dir", "demo", "--prompt", "red paint"]
+    first, second = run(tmp_path / "x", *words), run(tmp_path / "x", *words)
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert (first.json["revision"], first.json["seed"], second.json["seed"]) == ("BRK-0042@A", 7, 8)
+    for answer in (first, second):
+        with Image.open(tmp_path / answer.json["file"]) as image:
+            assert image.size == (512, 512)
+            assert "mfgviz" in image.text  # type: ignore[attr-defined]
+    told = run(tmp_path / "demo", "renders", "verify", second.json["file"])
+    assert (told.code, told.json["revision"]) == (0, "BRK-0042@A")
