@@ -3,12 +3,14 @@
 The encoder is a principal component analysis of 8 x 8 patches of the half-size picture: 16 numbers for
 each 16 x 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
 it predicts the part and its surroundings as two layers and composites them by the true mask, so that a
-silhouette, or a hole, is as sharp as the geometry. Texture finer than latents can hold is procedural: the
-decoder says only how strong it is.
+silhouette, or a hole, is as sharp as the geometry. It is told the prompt, too: what a polished surface
+mirrors follows from its normals and from what it is made of, finer than latents can say. Texture finer than
+that is procedural: the decoder says only how strong it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -86,6 +88,37 @@ class GuideEncoder(nn.Module):
         return levels
 
 
+class Wording(nn.Module):
+    """What the prompt says of the appearance: a scale and a shift for the decoder's features at each size.
+
+    Feature-wise linear modulation (Perez et al. 2018); it begins as no change.
+    """
+
+    def __init__(self, text_width: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2 * text_width)
+        self.read = nn.Linear(2 * text_width, 128)
+        self.say = nn.ModuleList(nn.Linear(128, 2 * width) for width in widths)
+        with torch.no_grad():
+            for one in self.say:
+                for parameter in one.parameters():
+                    parameter.zero_()
+
+    def forward(self, states: torch.Tensor) -> list[torch.Tensor]:
+        """From text states (B, tokens, width): tensors (B, 2 · width, 1, 1), coarsest first."""
+        code = self.norm(torch.cat([states[:, -1], states.mean(1)], 1))
+        code = functional.silu(self.read(code))
+        return [say(code)[..., None, None] for say in self.say]
+
+
+def modulated(features_: torch.Tensor, said: torch.Tensor | None) -> torch.Tensor:
+    """Features (B, C, h, w) scaled and shifted by what is said (B, 2 C, 1, 1), if anything is."""
+    if said is None:
+        return features_
+    scale, shift = said.chunk(2, 1)
+    return features_ * (1 + scale) + shift
+
+
 class StudioAutoencoder(ModelMixin, ConfigMixin):
     """See the module. Latents are (B, latent_channels, H/16, W/16); pixels are in -1..1."""
 
@@ -97,6 +130,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         core_width: int = 128,
         full_width: int = 8,
         brushed: bool = False,
+        text_width: int = 0,
     ) -> None:
         super().__init__()
         self.patches = PatchTransform(latent_channels)
@@ -114,6 +148,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         self.to_full = nn.Conv2d(w2, 4 * full, 1)
         self.full_mix = nn.Conv2d(2 * full + 6, 2 * full, 3, padding=1)
         self.full_out = nn.Conv2d(2 * full, 6, 3, padding=1)
+        self.wording = Wording(text_width, (core, w8, w4, w2)) if text_width else None
         self.brush = nn.Conv2d(w2, TEXTURES, 3, padding=1) if brushed else None
         with torch.no_grad():
             if self.brush is not None and self.brush.bias is not None:
@@ -137,12 +172,19 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         """A half-size picture (B, 3, H/2, W/2) from the latents alone: cheap, blocky."""
         return self.patches.decode(latents)
 
-    def decode(self, latents: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
-        """Pictures (B, 3, H, W) from latents and a control tensor (B, 8, H, W) times its strength."""
-        smooth, texture = self.decode_apart(latents, control)
+    def decode(
+        self, latents: torch.Tensor, control: torch.Tensor, text: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Pictures (B, 3, H, W) from latents and a control tensor (B, 8, H, W) times its strength.
+
+        `text` are the prompt's states (B, tokens, width), for a decoder that reads them.
+        """
+        smooth, texture = self.decode_apart(latents, control, text)
         return smooth + texture
 
-    def decode_apart(self, latents: torch.Tensor, control: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode_apart(
+        self, latents: torch.Tensor, control: torch.Tensor, text: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The picture without its procedural texture, and what that adds to it, both (B, 3, H, W)."""
         guide = features(control)
         mask = control[:, MASK : MASK + 1]
@@ -150,18 +192,16 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         on_part, on_rest = solid_cells(mask, self.latent_scale)
         part, rest = fill_in(latents, on_part, finest=3), fill_in(latents, on_rest, finest=3)
         h = self.latents_in(torch.cat([latents, part, rest, on_part, on_rest], 1))
-        h = self.core(self.merge(torch.cat([functional.relu(h), levels[4]], 1)))
+        said = self._said(text)
+        h = modulated(self.merge(torch.cat([functional.relu(h), levels[4]], 1)), said[0])
+        h = self.core(h)
         # Either layer begins as the cells' mean colours: finer patches of sampled latents are seldom right.
         colours = torch.cat([self.patches.mean_colour(part), self.patches.mean_colour(rest)], 1)
         layers = functional.interpolate(colours, scale_factor=8.0, mode="bilinear", align_corners=False)
-        for up, join, refine, level in zip(self.up, self.join, self.refine, levels[3:0:-1], strict=True):
-            h = refine(
-                join(
-                    torch.cat(
-                        [functional.relu(functional.pixel_shuffle(up(h), 2)), functional.relu(level)], 1
-                    )
-                )
-            )
+        stages = zip(self.up, self.join, self.refine, levels[3:0:-1], said[1:], strict=True)
+        for up, join, refine, level, word in stages:
+            coarse = functional.relu(functional.pixel_shuffle(up(h), 2))
+            h = refine(modulated(join(torch.cat([coarse, functional.relu(level)], 1)), word))
         h = functional.relu(h)
         layers = layers + self.half_out(torch.cat([h, layers], 1))
         layers = functional.interpolate(layers, scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -177,6 +217,12 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         smooth = mask * layers[:, :3] + (1 - mask) * layers[:, 3:]
         return smooth, self._texture(h, control, layers[:, :3])
 
+    def _said(self, text: torch.Tensor | None) -> Sequence[torch.Tensor | None]:
+        if self.wording is None or text is None:
+            return [None] * 4
+        said: list[torch.Tensor] = self.wording(text)
+        return said
+
     def _texture(self, h: torch.Tensor, control: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
         """Streaks and grain as strong as the features (B, C, H/2, W/2) call for, in the part's tint."""
         if self.brush is None:
@@ -186,6 +232,8 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         )
         return (strength * streaks(control)).sum(1, keepdim=True) * (part.detach() + 1)
 
-    def forward(self, latents: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, latents: torch.Tensor, control: torch.Tensor, text: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The same as `decode`."""
-        return self.decode(latents, control)
+        return self.decode(latents, control, text)

@@ -167,7 +167,8 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
                     latents = (answer or {}).get("latents", latents)
                 bar.update()
         # 5. Decode
-        images = self._finish(latents.to(wanted.dtype), control * scale.view(-1, 1, 1, 1), output_type)
+        control = control * scale.view(-1, 1, 1, 1)
+        images = self._finish(latents.to(wanted.dtype), control, wanted, output_type)
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
@@ -281,10 +282,12 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             raise ValueError(f"the starting picture is {tuple(image.shape[-2:])}, the picture is {size}")
         return image.to(self._execution_device, self.autoencoder.dtype).expand(batch, -1, -1, -1) * 2 - 1
 
-    def _finish(self, latents: torch.Tensor, control: torch.Tensor, output_type: str) -> Any:
+    def _finish(
+        self, latents: torch.Tensor, control: torch.Tensor, text: torch.Tensor, output_type: str
+    ) -> Any:
         if output_type == "latent":
             return latents
-        pixels = (self.autoencoder.decode(latents, control) / 2 + 0.5).clamp(0, 1)
+        pixels = (self.autoencoder.decode(latents, control, text) / 2 + 0.5).clamp(0, 1)
         arrays = pixels.permute(0, 2, 3, 1).float().cpu().numpy()
         if output_type == "np":
             return arrays

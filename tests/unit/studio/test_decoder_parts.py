@@ -60,3 +60,14 @@ def test_hints_are_linear_in_their_strength_and_fit_odd_sizes() -> None:
     assert [tuple(one.shape[-2:]) for one in whole[1]] == [(5, 7), (3, 4), (2, 2)]
     torch.testing.assert_close(whole[0] / 2, half[0])
     assert not any(one.any() for one in none[1])
+
+
+def test_a_decoder_listens_to_the_prompt_once_it_has_learned_to(control) -> None:
+    torch.manual_seed(0)
+    made = StudioAutoencoder(4, (8, 8, 16, 16), 16, text_width=8)
+    latents, text = torch.randn(1, 4, 4, 4), torch.randn(1, 6, 8)
+    silent = made.decode(latents, control)
+    torch.testing.assert_close(made.decode(latents, control, text), silent)
+    torch.nn.init.normal_(made.wording.say[1].weight)
+    assert not torch.allclose(made.decode(latents, control, text), silent)
+    torch.testing.assert_close(made.decode(latents, control), silent)

@@ -21,7 +21,7 @@ from workers.studio.autoencoder import StudioAutoencoder
 from workers.studio.control import EDGES, MASK
 from workers.studio.training.captions import caption
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.denoiser import load_denoiser
+from workers.studio.training.denoiser import NO_TEXT, load_denoiser
 from workers.studio.training.maps import from_bytes, maps_name
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
 from workers.studio.training.pack import Pack, load_pack, read_control, read_pixels, sharp_rows
@@ -37,9 +37,10 @@ LEARNING_RATE = 1.5e-3
 
 def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
     """The decoder as it is before the first step, beside the fitted encoder."""
-    made = StudioAutoencoder(config.latent_channels, tuple(config.decoder_widths), brushed=True)
+    widths = tuple(config.decoder_widths)
+    made = StudioAutoencoder(config.latent_channels, widths, brushed=True, text_width=config.text_width)
     if begun := starting_point(config):
-        made.load_state_dict(begun.autoencoder.state_dict(), strict=False)  # it may know no texture yet
+        made.load_state_dict(begun.autoencoder.state_dict(), strict=False)  # it may know no texture, no words
     made.patches.load_state_dict(torch.load(config.folder / "patches.pt", weights_only=True))
     return made
 
@@ -113,6 +114,7 @@ class Crop:
     latents: torch.Tensor
     control: torch.Tensor
     pixels: torch.Tensor
+    captions: list[str]
 
 
 class CropSampler:
@@ -136,10 +138,13 @@ class CropSampler:
         """A batch, of pictures of one size."""
         full = not (len(self.rows[False]) and len(self.guesses[False])) or self.rng.random() < FULL_SIZE
         crops = [self._one(full=full) for _ in range(count)]
-        parts = [torch.stack([crop[k] for crop in crops]) for k in range(3)]
-        return Crop(*(part.contiguous(memory_format=torch.channels_last) for part in parts))
+        latents, control, pixels = (
+            torch.stack(some).contiguous(memory_format=torch.channels_last)
+            for some in zip(*(crop[:3] for crop in crops), strict=True)
+        )
+        return Crop(latents, control, pixels, [crop[3] for crop in crops])
 
-    def _one(self, *, full: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _one(self, *, full: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, str]:
         row, latents = self._latents(full=full)
         entry = self.pack.entries[row]
         if row not in self._pixels:
@@ -155,6 +160,7 @@ class CropSampler:
             latents[:, y : y + cells, x : x + cells],
             from_bytes(control[window][None])[0] * strength,
             pixels,
+            "" if self.rng.random() < NO_TEXT else caption(entry, self.rng),
         )
 
     def _latents(self, *, full: bool) -> tuple[int, torch.Tensor]:
@@ -237,7 +243,7 @@ class _Run:
 
     def __init__(self, config: TrainingConfig) -> None:
         self.path = config.folder / "decoder.pt"
-        self.batch = config.decoder_batch
+        self.batch, self.tokens = config.decoder_batch, config.text_tokens
         self.model = new_autoencoder(config)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
@@ -251,6 +257,7 @@ class _Run:
             self.optimizer.load_state_dict(state["optimizer"])
             self.steps, self.spent_s = state["steps"], state["spent_s"]
         self.model.to(memory_format=torch.channels_last)
+        self.tokenizer, self.text = load_text(config)[0], load_denoiser(config).text
         self.sampler = CropSampler(config, load_pack(config), [config.seed, self.steps])
         self.saved_s, self.losses = self.spent_s, [0.0]
 
@@ -261,7 +268,9 @@ class _Run:
             fall = 0.5 + 0.5 * math.cos(math.pi * done)
             group["lr"] = LEARNING_RATE * min(1, (self.steps + 1) / 40) * fall + 2e-5
         crop = self.sampler.draw(self.batch)
-        smooth, texture = self.model.decode_apart(crop.latents, crop.control)
+        with torch.no_grad():
+            states = self.text(tokenize(self.tokenizer, crop.captions, self.tokens))[0]
+        smooth, texture = self.model.decode_apart(crop.latents, crop.control, states)
         loss = decoder_loss(smooth, crop.pixels, crop.control)
         if crop.pixels.shape == smooth.shape:
             missing = crop.pixels - smooth.detach()
