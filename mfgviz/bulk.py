@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +28,7 @@ from mfgviz.errors import (
 from mfgviz.intake import Ask, Lookup, ask_from_json, prepare
 from mfgviz.jobs import Submission, Submitted
 from mfgviz.queue import TASK_RENDER, Doorbell
+from mfgviz.requests import DIGEST
 
 CHUNK = 500
 # Each worker that finishes a batch rings on, so a few messages start any number of jobs.
@@ -219,10 +221,22 @@ class BulkSubmitter:
 
     def submit(self, lines: Iterable[Line], *, atomic: bool, advance: Callable[[int], None]) -> BulkReport:
         """Submit the asks of the lines; the report's `jobs` answer the accepted ones in order."""
-        return _in_chunks(self.db, lines, self._add, atomic=atomic, advance=advance)
+        return _in_chunks(self.db, self._with_images(lines), self._add, atomic=atomic, advance=advance)
+
+    def _with_images(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """The lines; those whose starting image is not stored are refused. Each image is looked for once."""
+        is_stored = cache(self.has_blob) if self.has_blob else None
+        for line in lines:
+            image = line.value.image if line.error is None else None
+            if is_stored is None or image is None or not DIGEST.fullmatch(image) or is_stored(image):
+                yield line
+            else:
+                told = f"The starting image {image} is not in the blob store."
+                remedy = "`mfgviz jobs submit --image FILE` stores a file and uses its digest."
+                yield Line(line.number, None, InvalidInputError(told, remedy=remedy))
 
     def _add(self, session: Session, chunk: list[Line], report: BulkReport) -> None:
-        lookup = Lookup(session, self.default_model, self.max_attempts, self.has_blob)
+        lookup = Lookup(session, self.default_model, self.max_attempts)
         asks: list[Ask] = [line.value for line in chunk]
         lookup.preload(ask.revision for ask in asks)
         submissions: list[Submission] = []

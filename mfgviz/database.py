@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mfgviz.errors import (
+    ContentionError,
     DatabaseNotMigratedError,
     DatabaseUnavailableError,
     InvalidInputError,
@@ -28,6 +29,8 @@ from mfgviz.masking import mask_secret, mask_text
 from mfgviz.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
+# SQLSTATE of a deadlock and of a serialization failure.
+CONTENTION = ("40P01", "40001")
 READ_ONLY = "mfgviz_read_only"
 AFTER_COMMIT = "mfgviz_after_commit"
 
@@ -124,23 +127,33 @@ class Database:
 
 def translate(error: DBAPIError, url: str) -> MfgvizError | None:
     """Our error for one of the driver's, or None where the driver's own is the best there is."""
-    told = mask_text(str(error.orig).strip(), url)
-    if isinstance(error, DataError):
-        return InvalidInputError(f"The database refuses a value: {told.splitlines()[0]}.")
-    if "no such table" in told or "no such column" in told or "UndefinedTable" in type(error.orig).__name__:
-        return DatabaseNotMigratedError(
-            f"The database {mask_secret(url)} has not the tables of this version."
-        )
-    if "invalid connection option" in told or "invalid dsn" in told:
-        return InvalidSettingError(f"The database URL {mask_secret(url)} cannot be used: {told}.")
-    if any(sign in told for sign in ("disk is full", "disk I/O", "readonly database")):
-        return DatabaseUnavailableError(
-            f"The database {mask_secret(url)} cannot be written: {told}.",
-            remedy="Look for free space and permissions there; `mfgviz doctor` tries every service.",
-        )
-    if isinstance(error, OperationalError) or error.connection_invalidated:
-        return DatabaseUnavailableError(f"The database {mask_secret(url)} does not answer: {told}.")
-    return None
+    told = mask_text(str(error.orig).strip(), url).rstrip(".")
+    where = f"The database {mask_secret(url)}"
+
+    def says(*signs: str) -> bool:
+        return any(sign in told for sign in signs)
+
+    full = "Look for free space and permissions there; `mfgviz doctor` tries every service."
+    unmigrated = says("no such table", "no such column") or "UndefinedTable" in type(error.orig).__name__
+    away = isinstance(error, OperationalError) or error.connection_invalidated
+    # The first that holds.
+    cases: list[tuple[bool, Callable[[], MfgvizError]]] = [
+        (isinstance(error, DataError),
+         lambda: InvalidInputError(f"{where} refuses a value: {first_line(told)}.")),
+        (unmigrated, lambda: DatabaseNotMigratedError(f"{where} has not the tables of this version.")),
+        (getattr(error.orig, "sqlstate", "") in CONTENTION, ContentionError),
+        (says("invalid connection option", "invalid dsn"),
+         lambda: InvalidSettingError(f"{where} cannot be reached: its URL has an {told}.")),
+        (says("disk is full", "disk I/O", "readonly database"),
+         lambda: DatabaseUnavailableError(f"{where} cannot be written: {told}.", remedy=full)),
+        (away, lambda: DatabaseUnavailableError(f"{where} does not answer: {told}.")),
+    ]  # fmt: skip
+    return next((make() for applies, make in cases if applies), None)
+
+
+def first_line(text: str) -> str:
+    """The first line of what a driver says."""
+    return text.splitlines()[0] if text else "no reason given"
 
 
 def _pg_engine(url: str) -> Engine:

@@ -282,6 +282,12 @@ class DatabaseUnavailableError(UnavailableError):
     default_remedy = "Check MFGVIZ_DATABASE_URL; `mfgviz doctor` tries every service."
 
 
+class ContentionError(UnavailableError):
+    """Others were changing the same rows at the same time, and the database chose to let them pass."""
+
+    default_remedy = "Nothing was changed. Try again."
+
+
 class DatabaseNotMigratedError(MfgvizError):
     """The database's tables are not those of this version."""
 

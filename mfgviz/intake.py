@@ -6,7 +6,7 @@ submissions, or refuses it with the field, the reason and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from mfgviz.jobs import Submission
 from mfgviz.models import choice_of, get_model
 from mfgviz.prompts import expand_prompt
 from mfgviz.records import Model, PartRevision
-from mfgviz.requests import CLAY, Conditioning, RenderRequest, SamplingSettings, View
+from mfgviz.requests import Conditioning, RenderRequest, SamplingSettings, View
 from mfgviz.vocabulary import GeometryState, Mode, Priority
 
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
@@ -84,15 +84,8 @@ def ask_from_json(plain: object) -> Ask:
 class Lookup:
     """Models and revisions of one transaction, each asked of the database once."""
 
-    def __init__(
-        self,
-        session: Session,
-        default_model: str,
-        max_attempts: int = 3,
-        has_blob: Callable[[str], bool] | None = None,
-    ) -> None:
+    def __init__(self, session: Session, default_model: str, max_attempts: int = 3) -> None:
         self.session, self.default_model, self.max_attempts = session, default_model, max_attempts
-        self._has_blob = has_blob
         self._models: dict[str, Model] = {}
         self._revisions: dict[str, PartRevision] = {}
 
@@ -113,14 +106,6 @@ class Lookup:
             self._revisions[reference] = get_revision(self.session, reference)
         return self._revisions[reference]
 
-    def check_image(self, image: str | None) -> None:
-        """Raises InvalidRequestError where a starting image is not stored."""
-        if image not in (None, CLAY) and self._has_blob is not None and not self._has_blob(str(image)):
-            raise InvalidRequestError(
-                f"The starting image {image} is not in the blob store.",
-                remedy="`mfgviz jobs submit --image FILE` stores a file and uses its digest.",
-            )
-
 
 def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
     """The submissions that the ask stands for: one for each view and each prompt it expands to.
@@ -137,7 +122,6 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
     capabilities = model.spec["capabilities"]
     sampling = _sampling(ask, capabilities)
     conditioning = _conditioning(ask)
-    lookup.check_image(conditioning.image)
     check_capabilities(model.name, sampling, conditioning, capabilities)
     fields = {**template_fields(revision), **ask.fields}
     return [

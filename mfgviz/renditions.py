@@ -32,6 +32,8 @@ from mfgviz.storage import BlobStore
 FORMATS: dict[str, ImageFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 # How far two JPEG decoders' roundings may lie apart, in levels of 255.
 DECODERS_APART_LEVELS = 4
+# How many renditions of the same pixels are looked through for the one that a record names.
+SAME_PIXELS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +166,17 @@ def verify(session: Session, blobs: BlobStore, path: Path) -> Verdict:
         raise InputFileNotFoundError(f"There is no file {path}.")
     image = provenance.open_image(path.read_bytes(), str(path))
     marked = provenance.is_marked_synthetic(image)
+    record, unread = None, None
     try:
-        record: dict[str, Any] | None = provenance.read_record(image, str(path))
-    except NotOursError:
-        record = None
-    known = _by_pixels(session, provenance.pixel_digest(image))
+        record = provenance.read_record(image, str(path))
+    except NotOursError as error:
+        unread = error
+    known = _by_pixels(session, provenance.pixel_digest(image), record)
     if known is not None:
         return Verdict(known.id, known.revision.reference, True, marked, record)
     if record is None:
-        raise NotOursError(f"{path} carries no mfgviz record, and its pixels are not known here.")
-    known = _by_pixels(session, str(record.get("pixel_digest")))
+        raise NotOursError(f"{unread} Its pixels are not known here either.")
+    known = _by_pixels(session, str(record.get("pixel_digest")), record)
     if known is None:
         raise NotOursError(f"{path} carries a record that this database does not know.")
     original = provenance.open_image(blobs.get(known.blob_digest), "The blob")
@@ -211,9 +214,17 @@ _LOADED = (
 )
 
 
-def _by_pixels(session: Session, digest: str) -> Rendition | None:
-    query = select(Rendition).where(Rendition.pixel_digest == digest).order_by(Rendition.id).limit(1)
-    return session.scalar(query.options(*_LOADED))
+def _by_pixels(session: Session, digest: str, record: Mapping[str, Any] | None) -> Rendition | None:
+    """The rendition of those pixels. Several may have them, for revisions of one file share their pictures:
+    the one that the file's record names is meant, else the first."""
+    query = select(Rendition).where(Rendition.pixel_digest == digest).order_by(Rendition.id)
+    found = list(session.scalars(query.limit(SAME_PIXELS).options(*_LOADED)))
+    told = record or {}
+    for one in found:
+        same = (one.revision.part.number, one.revision.label, one.job.fingerprint, one.index)
+        if same == tuple(told.get(key) for key in ("part", "revision", "fingerprint", "index")):
+            return one
+    return found[0] if found else None
 
 
 def _is_our_jpeg(image: Image.Image, original: Image.Image) -> bool:

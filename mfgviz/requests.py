@@ -29,7 +29,7 @@ SIZE_MULTIPLE_PX = 8
 Vector = tuple[float, float, float]
 # Control characters but tab and line ends, and halves of surrogate pairs.
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_DIGEST = re.compile("[0-9a-f]{64}")
+DIGEST = re.compile("[0-9a-f]{64}")
 CLAY = "clay"
 
 
@@ -177,7 +177,7 @@ class Conditioning:
     def __post_init__(self) -> None:
         _finite("control_scale", self.control_scale, 0.0, 1.0)
         _finite("strength", self.strength, 0.01, 1.0)
-        if self.image is not None and self.image != CLAY and not _DIGEST.fullmatch(self.image):
+        if self.image is not None and self.image != CLAY and not DIGEST.fullmatch(self.image):
             raise InvalidRequestError(
                 f"The starting image is {self.image[:80]!r}, but must be {CLAY!r} or a blob's digest.",
                 remedy="`mfgviz jobs submit --image FILE` stores a file and uses its digest.",

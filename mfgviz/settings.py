@@ -27,6 +27,7 @@ from mfgviz.masking import mask_secret
 ENV_PREFIX = "MFGVIZ_"
 EMBEDDED = "embedded"
 OTHER_VARIABLES = {"MFGVIZ_CONFIG", "MFGVIZ_TRAINING_DIR"}
+MAX_REQUESTER = 256
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # Linux allows 107 bytes in a unix socket's path.
 SOCKET_PATH_LIMIT_BYTES = 100
@@ -76,7 +77,6 @@ class Settings:
     )
     device: str = _setting("auto", "Where sampling runs: auto, cpu, cuda:N or mps.")
     default_model: str = _setting("studio", "The model of jobs that name none.")
-    offline: bool = _setting(True, "Never ask a model hub; models must be on disk.")
     claim_images: int = _setting(4, "How many images a worker samples in one batch at most.")
     lease_s: float = _setting(60.0, "How long a worker's claim on a job lasts without a heartbeat.")
     max_attempts: int = _setting(3, "How often a job is tried before it is dead-lettered.")
@@ -102,6 +102,10 @@ class Settings:
                 raise InvalidSettingError(f"{name} is {getattr(self, name)}, but must be above zero.")
         if not 0 <= self.retry_delay_s < math.inf:
             raise InvalidSettingError(f"retry_delay_s is {self.retry_delay_s}, but must not be negative.")
+        if not 0 < len(self.requester.strip()) <= MAX_REQUESTER:
+            raise InvalidSettingError(
+                f"requester has {len(self.requester)} characters, but must have 1 to {MAX_REQUESTER}."
+            )
         self._check_broker()
         if self.hard_time_limit_s <= self.soft_time_limit_s:
             raise InvalidSettingError("hard_time_limit_s must be above soft_time_limit_s.")
@@ -205,7 +209,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     Raises:
         InvalidSettingError: a value cannot be used, or a name is unknown.
     """
-    return _load(os.environ if env is None else env)[0]
+    return Settings(**_read(os.environ if env is None else env)[0])
 
 
 def unknown_variables(env: Mapping[str, str]) -> list[str]:
@@ -215,17 +219,18 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
 
 
 def explain_settings(env: Mapping[str, str] | None = None) -> list[SettingSource]:
-    """Every setting with its value and where that came from."""
-    settings, origins = _load(os.environ if env is None else env)
+    """Every setting with its value and where that came from, whether or not they go together."""
+    values, origins = _read(os.environ if env is None else env)
     rows = []
     for item in fields(Settings):
-        value = str(getattr(settings, item.name))
+        value = str(values[item.name])
         shown = mask_secret(value) if item.metadata["secret"] else value
         rows.append(SettingSource(item.name, shown, origins[item.name], item.metadata["doc"]))
     return rows
 
 
-def _load(env: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+def _read(env: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Value and origin of each setting, by its name."""
     path = find_config_file(env)
     raw_file = _read_toml(path) if path else {}
     known = {item.name: item for item in fields(Settings)}
@@ -241,8 +246,9 @@ def _load(env: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
         elif name in raw_file:
             values[name], origins[name] = _parse(f"{path}: {name}", str(item.type), raw_file[name]), str(path)
         else:
+            values[name] = item.default_factory() if callable(item.default_factory) else item.default
             origins[name] = "default"
-    return Settings(**values), origins
+    return values, origins
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -254,12 +260,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _parse(where: str, kind: str, raw: object) -> object:
     text = str(raw).strip()
-    if kind == "bool":
-        if text.lower() in ("1", "true", "yes", "on"):
-            return True
-        if text.lower() in ("0", "false", "no", "off"):
-            return False
-        raise InvalidSettingError(f"{where} is {text!r}, but must be true or false.")
     if kind == "Path":
         return Path(text).expanduser()
     try:

@@ -36,7 +36,7 @@ from mfgviz.records import PartRevision
 from mfgviz.renditions import Shown
 from mfgviz.requests import CLAY, RenderRequest
 from mfgviz.runtime import Runtime
-from mfgviz.vocabulary import Mode
+from mfgviz.vocabulary import CUSTOM_VIEW, Mode
 from workers.lease import LeaseKeeper
 from workers.limits import Limits
 from workers.maps import MapsSource, is_cut
@@ -162,7 +162,7 @@ class Engine:
         with self._ending([opened.job.id], keeper):
             keeper.step(0, request.sampling.num_inference_steps, frozenset({opened.job.id}))
             maps = self._maps.maps(request, opened.file_name) if needs_maps(request) else None
-            if maps is not None and is_cut(maps):
+            if maps is not None and request.view.name == CUSTOM_VIEW and is_cut(maps):
                 opened.notes.append("The part reaches beyond the frame.")
             start = self._starting_image(opened.job, maps)
             shots = [Shot(opened.job, index, maps, start) for index in range(request.sampling.count)]
@@ -346,7 +346,8 @@ def verify_weights(spec: ModelSpec) -> None:
     if spec.weights_digest and found != spec.weights_digest:
         raise InvalidModelError(
             f"The weights of {spec.name} on this host are not the recorded ones.",
-            remedy=f"Copy the recorded weights here, or record these: mfgviz models check {spec.name}.",
+            remedy="Copy the recorded weights here, or record these: "
+            f"mfgviz models check {spec.name} --refresh",
         )
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mfgviz import catalog, jobs, workers_seen
-from mfgviz.errors import GeometryError, MfgvizError, UnavailableError
+from mfgviz.errors import MfgvizError, UnavailableError
 from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER
 from mfgviz.records import Geometry
 from mfgviz.runtime import Runtime
@@ -77,7 +77,10 @@ class WorkerHost:
             digest, file_name = geometry.digest, geometry.file_name
         try:
             facts = read_geometry_blob(self.runtime.blobs, digest, file_name, self.settings)
-        except GeometryError as error:
+        except UnavailableError as error:
+            log.warning("geometry %d: %s", geometry_id, error.message)  # it is rung for again
+            return
+        except MfgvizError as error:
             with self.runtime.db.begin() as session:
                 catalog.note_unusable(session.get_one(Geometry, geometry_id), error.code, error.message)
             log.warning("geometry %d: %s", geometry_id, error.message)

@@ -24,9 +24,10 @@ def show(out: Output) -> None:
     """
     from dataclasses import asdict
 
-    from mfgviz.settings import explain_settings
+    from mfgviz.settings import explain_settings, load_settings
 
     out.rows([asdict(row) for row in explain_settings()], ["name", "value", "source"])
+    load_settings()  # says what does not go together, after it was shown
 
 
 @config.command()

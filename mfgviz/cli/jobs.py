@@ -110,7 +110,7 @@ def _submit_ask(out: Output, ask: Ask) -> list[Submitted]:
     runtime = out.runtime
     with runtime.db.begin() as session:
         settings = runtime.settings
-        lookup = Lookup(session, settings.default_model, settings.max_attempts, runtime.blobs.exists)
+        lookup = Lookup(session, settings.default_model, settings.max_attempts)
         answers = core.submit(session, prepare(lookup, ask), out.actor)
     runtime.doorbell.ring(TASK_RENDER, [one.job_id for one in answers if one.how == "new"][:RING_AT_MOST])
     return answers

@@ -36,8 +36,11 @@ def add(out: Output, name: str, source: str, family: str, **options: Any) -> Non
     """
     from mfgviz import models as core
     from mfgviz import toolbox
+    from mfgviz.errors import DuplicateModelError
     from mfgviz.models_folder import ControlSource, LoraSource, ModelSpec
 
+    if name == core.BUNDLED_NAME:
+        raise DuplicateModelError(f"{name} is the name of the model that comes with mfgviz.")
     controls = [ControlSource(path, kind) for kind, path in map(_pair, options["controlnets"])]
     controls += [ControlSource(path, kind, "t2i_adapter") for kind, path in map(_pair, options["adapters"])]
     loras = [LoraSource(*_scaled(text)) for text in options["loras"]]

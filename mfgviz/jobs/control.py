@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, literal_column, or_, select, update
+from sqlalchemy import Select, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
 from mfgviz.errors import BrokerUnavailableError, IllegalMoveError
 from mfgviz.jobs.queries import get
+from mfgviz.jobs.turns import take_turns
 from mfgviz.journal import audit, emit
 from mfgviz.queue import TASK_RENDER, Doorbell
 from mfgviz.records import Attempt, RenderJob, utcnow
@@ -76,10 +77,13 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
     )
     if twin is not None and not job.forced:
         raise IllegalMoveError(f"Job {twin} asks for the same picture and is not finished.")
+    # A turn of its own time: an old one would draw the turns of newcomers back to it.
+    (turn,) = take_turns(session, job.requester, {job.priority: 1})[job.priority]
     session.execute(
         update(RenderJob)
         .where(RenderJob.id == job_id, RenderJob.state == job.state)
         .values(
+            turn=turn,
             state=JobState.QUEUED,
             cancel_requested=False,
             finished_at=None,
@@ -103,14 +107,19 @@ def sweep(db: Database, doorbell: Doorbell | None) -> SweepReport:
     return SweepReport(requeued, given_up, _ring_again(db, doorbell) if doorbell else 0)
 
 
-def _take_back(session: Session) -> tuple[int, int]:
-    overdue = session.execute(
+def overdue_query() -> Select[int, str | None]:
+    """The production query for jobs whose lease has run out, the longest first."""
+    return (
         select(RenderJob.id, RenderJob.lease_token)
         .where(RenderJob.state == literal_column("'running'"), RenderJob.lease_until < utcnow())
         .order_by(RenderJob.lease_until)
         .limit(SWEEP_LIMIT)
         .with_for_update(skip_locked=True)
-    ).all()
+    )
+
+
+def _take_back(session: Session) -> tuple[int, int]:
+    overdue = session.execute(overdue_query()).all()
     if not overdue:
         return 0, 0
     ids, tokens = [row.id for row in overdue], [row.lease_token for row in overdue]

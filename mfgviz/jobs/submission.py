@@ -9,20 +9,24 @@ shares the first of these instead of waiting behind all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import func, insert, literal_column, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mfgviz.records import NextTurn, RenderJob, Requester
+from mfgviz.jobs.turns import take_turns
+from mfgviz.records import RenderJob
 from mfgviz.requests import RenderRequest
 from mfgviz.vocabulary import JobState, Priority
 
 How = Literal["new", "joined", "reused"]
+Row = dict[str, Any]
+# Our advisory locks are this plus a revision's id.
+LOCK_SPACE = 0x6D66 << 40
+_LOCKS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(cast(:keys AS bigint[])) AS key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,16 @@ class Submitted:
 def submit(session: Session, submissions: Sequence[Submission], requester: str) -> list[Submitted]:
     """Queue the submissions in one transaction; answers come in their order.
 
-    A request that waits or runs already on that revision is joined; one that succeeded is reused.
+    A request that waits or runs already on that revision is joined; one that succeeded is reused; neither
+    costs the requester a turn.
     """
+    _one_after_another(session, submissions)
     plan = _plan(session, submissions, requester)
     try:
         with session.begin_nested():
             ids = _insert(session, plan.rows)
     except IntegrityError:
-        # Somebody queued one of these pictures between our look and our insert: join theirs.
+        # Somebody queued one of these pictures again between our look and our insert: join theirs.
         plan = _plan(session, submissions, requester)
         ids = _insert(session, plan.rows)
     seen: set[int] = set()
@@ -64,17 +70,24 @@ def submit(session: Session, submissions: Sequence[Submission], requester: str) 
     return [plan.answers[place] for place in range(len(submissions))]
 
 
+def _one_after_another(session: Session, submissions: Sequence[Submission]) -> None:
+    """Let submits for the same revisions pass one after the other, where the database would else find that
+    two of them wait for each other's rows. (SQLite has one writer anyway.)"""
+    if session.get_bind().dialect.name == "postgresql":
+        wanted = sorted({submission.revision_id for submission in submissions})
+        session.execute(_LOCKS, {"keys": [LOCK_SPACE + revision_id for revision_id in wanted]})
+
+
 @dataclass(slots=True)
 class _Plan:
     """The rows to insert, and for each submission its answer, or the row that will be its answer."""
 
-    rows: list[dict[str, object]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     answers: dict[int, Submitted] = field(default_factory=dict)
     places: dict[int, int] = field(default_factory=dict)
 
 
 def _plan(session: Session, submissions: Sequence[Submission], requester: str) -> _Plan:
-    turns = _take_turns(session, requester, submissions)
     known, plan = _known_jobs(session, submissions), _Plan()
     row_of: dict[tuple[int, str], int] = {}
     for place, submission in enumerate(submissions):
@@ -85,11 +98,15 @@ def _plan(session: Session, submissions: Sequence[Submission], requester: str) -
             plan.places[place] = row_of[key]
         else:
             plan.places[place] = row_of[key] = len(plan.rows)
-            plan.rows.append(_row(submission, requester, next(turns[submission.priority]), key[1]))
+            plan.rows.append(_row(submission, requester, key[1]))
+    priorities = [submission_row["priority"] for submission_row in plan.rows]
+    turns = take_turns(session, requester, Counter(priorities))
+    for row in plan.rows:
+        row["turn"] = next(turns[row["priority"]])
     return plan
 
 
-def _row(submission: Submission, requester: str, turn: int, fingerprint: str) -> dict[str, object]:
+def _row(submission: Submission, requester: str, fingerprint: str) -> Row:
     request = submission.request
     return {
         "revision_id": submission.revision_id,
@@ -101,17 +118,29 @@ def _row(submission: Submission, requester: str, turn: int, fingerprint: str) ->
         "images": request.sampling.count,
         "forced": submission.forced,
         "priority": int(submission.priority),
-        "turn": turn,
         "total_steps": request.sampling.num_inference_steps,
         "max_attempts": submission.max_attempts,
     }
 
 
-def _insert(session: Session, rows: list[dict[str, object]]) -> list[int]:
+def _insert(session: Session, rows: list[Row]) -> list[int]:
     if not rows:
         return []
     statement = insert(RenderJob).returning(RenderJob.id, sort_by_parameter_order=True)
     return list(session.scalars(statement, rows))
+
+
+def known_jobs_query(revision_ids: set[int], fingerprints: set[str]) -> Select[int, int, str, str]:
+    """The production query for jobs of these pictures that wait, run or succeeded, the newest last."""
+    return (
+        select(RenderJob.id, RenderJob.revision_id, RenderJob.fingerprint, RenderJob.state)
+        .where(
+            RenderJob.revision_id.in_(revision_ids),
+            RenderJob.fingerprint.in_(fingerprints),
+            RenderJob.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)),
+        )
+        .order_by(RenderJob.id)
+    )
 
 
 def _known_jobs(session: Session, submissions: Sequence[Submission]) -> dict[tuple[int, str], Submitted]:
@@ -119,53 +148,9 @@ def _known_jobs(session: Session, submissions: Sequence[Submission]) -> dict[tup
     wanted = [s for s in submissions if not s.forced]
     if not wanted:
         return {}
-    query = (
-        select(RenderJob.id, RenderJob.revision_id, RenderJob.fingerprint, RenderJob.state)
-        .where(
-            RenderJob.revision_id.in_({s.revision_id for s in wanted}),
-            RenderJob.fingerprint.in_({s.request.fingerprint() for s in wanted}),
-            RenderJob.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)),
-        )
-        .order_by(RenderJob.id)
-    )
+    query = known_jobs_query({s.revision_id for s in wanted}, {s.request.fingerprint() for s in wanted})
     known: dict[tuple[int, str], Submitted] = {}
     for job_id, revision_id, fingerprint, state in session.execute(query):
         how: How = "reused" if state == JobState.SUCCEEDED else "joined"
         known[revision_id, fingerprint] = Submitted(job_id, how)
     return known
-
-
-def _take_turns(
-    session: Session, requester: str, submissions: Sequence[Submission]
-) -> dict[Priority, Iterator[int]]:
-    """As many turns of each priority as there are submissions of it; locks the requester's rows."""
-    dialect = session.get_bind().dialect.name
-    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    greatest = func.greatest if dialect == "postgresql" else func.max
-    session.execute(build(Requester).values(name=requester).on_conflict_do_nothing())
-    turns: dict[Priority, Iterator[int]] = {}
-    # In one order for all, so that two submits of one requester do not wait for each other.
-    for priority, count in sorted(Counter(one.priority for one in submissions).items()):
-        serving = _turn_now(session, priority)
-        statement = build(NextTurn).values(requester=requester, priority=priority, turn=serving + count)
-        upsert = statement.on_conflict_do_update(
-            index_elements=[NextTurn.requester, NextTurn.priority],
-            set_={"turn": greatest(NextTurn.turn, serving) + count},
-        ).returning(NextTurn.turn)
-        end = session.execute(upsert).scalar_one()
-        turns[priority] = iter(range(end - count, end))
-    return turns
-
-
-def _turn_now(session: Session, priority: Priority) -> int:
-    """The turn that a priority is at: the first that waits, or past all that were given."""
-    waiting = (
-        select(RenderJob.turn)
-        .where(RenderJob.state == literal_column("'queued'"), RenderJob.priority == int(priority))
-        .order_by(RenderJob.turn, RenderJob.id)
-        .limit(1)
-    )
-    first = session.scalar(waiting)
-    if first is not None:
-        return first
-    return session.scalar(select(func.max(NextTurn.turn)).where(NextTurn.priority == int(priority))) or 0

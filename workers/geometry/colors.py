@@ -19,16 +19,18 @@ from workers.geometry.mesh import Mesh, triangle_normals
 
 Color = tuple[int, int, int, int]
 
-DEFAULT_COLOR: Color = (200, 200, 200, 255)
+# What has no colour in a file that has some: nothing to be seen, and so nothing to be named.
+NO_COLOR: Color = (200, 200, 200, 0)
 # An entity of a name that no schema has is passed over by the reader, and so is the colour it gives.
 _STYLED = re.compile(rb"=(\s*)((?:OVER_RIDING_|CONTEXT_DEPENDENT_OVER_RIDING_)?STYLED_ITEM\b)")
 
 
 @dataclass(frozen=True, slots=True)
 class ColoredTriangles:
-    """Triangles of one colour: their middles (N, 3) in mm."""
+    """Triangles of one colour: their middles (N, 3) in mm and unit normals (N, 3)."""
 
     middles: NDArray[np.float64]
+    normals: NDArray[np.float64]
     color: Color | None
 
 
@@ -38,28 +40,21 @@ def without_colors(step: bytes) -> bytes:
 
 
 def paint(mesh: Mesh, colored: Iterable[ColoredTriangles]) -> Mesh:
-    """The mesh with the colours of the same triangles; each face has one. Unchanged where there are none."""
+    """The mesh with the colours of the same triangles; each face has one. Unchanged where there are none.
+
+    Triangles are known again by their middles, and by where they face: bodies touch, and then two triangles
+    have one middle.
+    """
     groups = list(colored)
     if all(group.color is None for group in groups):
         return mesh
-    places = cKDTree(np.concatenate([group.middles for group in groups]))
+    aside = mesh.diagonal_mm * 1e-4
+    places = cKDTree(np.concatenate([group.middles + aside * group.normals for group in groups]))
     of_group = np.concatenate([np.full(len(group.middles), k) for k, group in enumerate(groups)])
-    palette = np.array([group.color or DEFAULT_COLOR for group in groups], np.uint8)
+    palette = np.array([group.color or NO_COLOR for group in groups], np.uint8)
     _, first, of_face = np.unique(mesh.face_ids, return_index=True, return_inverse=True)
+    facing = triangle_normals(mesh.vertices, mesh.faces[first])
+    facing /= np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-12)
     middles = mesh.vertices[mesh.faces[first]].mean(1)
-    group_of_face = of_group[places.query(middles)[1]]
-    painted = replace(mesh, colors=palette[group_of_face[of_face.reshape(-1)]])
-    bodies = tuple(
-        replace(body, color=_main_color(painted, number)) for number, body in enumerate(mesh.bodies)
-    )
-    return replace(painted, bodies=bodies)
-
-
-def _main_color(mesh: Mesh, body: int) -> Color:
-    """The colour of most of a body's surface."""
-    assert mesh.colors is not None
-    mine = mesh.body_ids == body
-    area = np.linalg.norm(triangle_normals(mesh.vertices, mesh.faces[mine]), axis=1)
-    colors, which = np.unique(mesh.colors[mine], axis=0, return_inverse=True)
-    red, green, blue, alpha = colors[np.bincount(which.reshape(-1), weights=area).argmax()].tolist()
-    return (red, green, blue, alpha)
+    group_of_face = of_group[places.query(middles + aside * facing)[1]]
+    return replace(mesh, colors=palette[group_of_face[of_face.reshape(-1)]])

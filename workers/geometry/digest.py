@@ -108,42 +108,55 @@ def _word(surface: Surface, centre: Vector) -> str:
 
 
 def _corner_words(mesh: Mesh, words: dict[int, str]) -> list[str]:
-    """Each corner of a body by the surfaces that meet in it, where these are three or more.
+    """Each corner of a closed body by the surfaces that meet in it, where these are three or more.
 
     A mesher puts a point on every corner, the same for all faces around it; elsewhere no more than two
-    surfaces share a point. All free-form faces count as one surface: they have no word of their own.
+    surfaces share a point. All free-form faces count as one surface: they have no word of their own. A body
+    whose faces are not sewn together has corners only by the luck of rounding, and so none here.
     """
     names = ["free", *sorted(set(words.values()))]
     number_of = {name: number for number, name in enumerate(names)}
-    by_face = np.zeros(int(mesh.face_ids.max()) + 1, np.int64)
+    by_face = np.zeros(max(int(mesh.face_ids.max()), *words, 0) + 1, np.int64)
     for face_id, word in words.items():
         by_face[face_id] = number_of[word]
     places = np.column_stack([np.repeat(mesh.body_ids, 3), mesh.vertices[mesh.faces].reshape(-1, 3)])
-    point = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
-    pairs = np.unique(np.column_stack([point, np.repeat(by_face[mesh.face_ids], 3)]), axis=0)
+    point = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1, 3)
+    sewn = np.isin(mesh.body_ids, _closed_bodies(point, mesh.body_ids))
+    surface = np.repeat(by_face[mesh.face_ids[sewn]], 3)
+    pairs = np.unique(np.column_stack([point[sewn].ravel(), surface]), axis=0)
     starts = np.flatnonzero(np.r_[True, np.diff(pairs[:, 0]) > 0])
-    meeting = np.split(pairs[:, 1], starts[1:])
+    meeting = np.split(pairs[:, 1], starts[1:]) if len(pairs) else []
     return ["corner " + " | ".join(names[one] for one in met) for met in meeting if len(met) > 2]
 
 
-def _step(value: float, step: float) -> int:
-    return math.floor(value / step + SHIFT)
+def _closed_bodies(point: NDArray[np.intp], body_ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The bodies whose triangles meet in pairs at every edge; `point` (F, 3) numbers their corners."""
+    real = (point[:, 0] != point[:, 1]) & (point[:, 1] != point[:, 2]) & (point[:, 2] != point[:, 0])
+    ends = np.sort(point[real][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges, first, count = np.unique(ends, axis=0, return_index=True, return_counts=True)
+    body_of_edge = np.repeat(body_ids[real], 3)[first]
+    open_bodies = np.unique(body_of_edge[count % 2 == 1]) if len(edges) else body_ids
+    return np.setdiff1d(body_ids, open_bodies)
 
 
 def _free_words(mesh: Mesh, centre: Vector) -> list[str]:
     """Free-form faces, each by its area and its middle as the triangles tell them."""
-    flat = triangle_normals(mesh.vertices, mesh.faces)
-    area = np.linalg.norm(flat, axis=1) / 2
+    area = np.linalg.norm(triangle_normals(mesh.vertices, mesh.faces), axis=1) / 2
     middle = mesh.vertices[mesh.faces].mean(1)
+    total = np.bincount(mesh.face_ids, weights=area)
+    sums = np.stack([np.bincount(mesh.face_ids, weights=area * middle[:, k]) for k in range(3)], axis=1)
+    step_mm = mesh.diagonal_mm * COARSE_SHARE
     words = []
     for face in mesh.free_face_ids:
-        mine = mesh.face_ids == face
-        total = float(area[mine].sum())
-        if total > 0:
-            place = (middle[mine] * area[mine, None]).sum(0) / total - centre
-            steps = [_step(value, mesh.diagonal_mm * COARSE_SHARE) for value in place]
-            words.append(f"free {steps} {_step(math.log(total), COARSE_SHARE)}")
+        if face < len(total) and total[face] > 0:
+            place = sums[face] / total[face] - centre
+            steps = [_step(value, step_mm) for value in place]
+            words.append(f"free {steps} {_step(math.log(total[face]), COARSE_SHARE)}")
     return words
+
+
+def _step(value: float, step: float) -> int:
+    return math.floor(value / step + SHIFT)
 
 
 def _points_word(mesh: Mesh) -> str:

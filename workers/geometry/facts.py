@@ -51,8 +51,9 @@ def color_names(mesh: Mesh) -> list[str]:
     """The names of the file's colours, the one on the largest area first."""
     if mesh.colors is None:
         return []
-    area = np.linalg.norm(triangle_normals(mesh.vertices, mesh.faces), axis=1)
-    colors, which = np.unique(mesh.colors[:, :3], axis=0, return_inverse=True)
+    seen = mesh.colors[:, 3] > 0
+    area = np.linalg.norm(triangle_normals(mesh.vertices, mesh.faces[seen]), axis=1)
+    colors, which = np.unique(mesh.colors[seen, :3], axis=0, return_inverse=True)
     order = np.argsort(-np.bincount(which.reshape(-1), weights=area, minlength=len(colors)))
     return list(dict.fromkeys(color_name(*map(int, colors[index])) for index in order))
 

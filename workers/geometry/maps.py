@@ -57,7 +57,7 @@ class ControlMaps:
     occlusion: FloatMap
 
     def to_bytes(self) -> bytes:
-        """The maps as a compressed npz archive of 16-bit values; nothing in it is a pickle."""
+        """The maps as an npz archive of 16-bit values; nothing in it is a pickle."""
         out = io.BytesIO()
         packed = {name: _pack(value) for name, value in self.items()}
         np.savez(out, allow_pickle=False, version=np.int32(MAPS_VERSION), **packed)

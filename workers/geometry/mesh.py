@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from mfgviz.errors import NoSolidsError, UnreadableGeometryError
 
-MESH_VERSION = 2
+MESH_VERSION = 3
 
 Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One named piece of the file, and the colour it has as a whole (RGBA 0..255), if any."""
+    """One piece of the file, by its name in it, if any."""
 
     name: str
-    color: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,9 @@ class Mesh:
 
     vertices: (V, 3) float64. faces: (F, 3) int32. normals: (V, 3) float32, the surface's own at each
     vertex; vertices are not shared across B-rep faces. face_ids: (F,) int32, the B-rep face (for mesh
-    files: the smooth patch). body_ids: (F,) int32 into `bodies`. colors: (F, 4) uint8, or None where the
-    file has none. surfaces: the exact ones, none for mesh files. free_face_ids: faces that are no such
-    surface. warnings: what people should know, such as gaps in the surface.
+    files: the smooth patch). body_ids: (F,) int32 into `bodies`. colors: (F, 4) uint8 sRGB, alpha 0 where a
+    face has none; None where no face has one. surfaces: the exact ones, none for mesh files. free_face_ids:
+    faces that are no such surface. warnings: what people should know, such as gaps in the surface.
     """
 
     vertices: NDArray[np.float64]
@@ -88,7 +87,7 @@ class Mesh:
         """The mesh as an npz archive; nothing in it is a pickle."""
         told = {
             "version": MESH_VERSION,
-            "bodies": [[body.name, body.color] for body in self.bodies],
+            "bodies": [body.name for body in self.bodies],
             "surfaces": [astuple(surface) for surface in self.surfaces],
             "free_face_ids": self.free_face_ids,
             "warnings": self.warnings,
@@ -120,7 +119,7 @@ class Mesh:
                 normals=archive["normals"],
                 face_ids=archive["face_ids"],
                 body_ids=archive["body_ids"],
-                bodies=tuple(Body(name, tuple(color) if color else None) for name, color in told["bodies"]),
+                bodies=tuple(map(Body, told["bodies"])),
                 colors=colors if len(colors) else None,
                 surfaces=tuple(
                     msgspec.convert(one, Surface, strict=False) for one in map(_named, told["surfaces"])

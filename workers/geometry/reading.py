@@ -128,7 +128,7 @@ def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
         pieces["body"].append(np.full(len(faces), len(bodies)))
         bodies.append(Body(_plain_name(str(key))))
         vertex_count += len(part.vertices)
-        face_count += int(ids.max()) + 1
+        face_count += max([int(ids.max()), *exact]) + 1
     if not bodies:
         raise NoSolidsError(f"{name} holds no solid or surface.")
     return Mesh(
@@ -174,8 +174,12 @@ def _colored_triangles(scene: Any, unit_mm: float) -> Iterator[ColoredTriangles]
     for node in scene.graph.nodes_geometry:
         place, key = scene.graph[node]
         part = scene.geometry[key]
-        middles = _placed(np.asarray(part.triangles_center), place) * unit_mm
-        yield ColoredTriangles(middles, _color_of(part))
+        corners = _placed(part.vertices, place)[np.asarray(part.faces)] * unit_mm
+        facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        facing /= np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-12)
+        if np.linalg.det(place[:3, :3]) < 0:
+            facing = -facing
+        yield ColoredTriangles(corners.mean(1), facing, _color_of(part))
 
 
 def _color_of(part: Any) -> Color | None:

@@ -76,6 +76,28 @@ def test_every_format_keeps_the_record_and_the_mark(
     assert verdict.marked_synthetic
 
 
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp"])
+def test_of_revisions_that_share_a_picture_the_one_in_the_record_is_named(
+    database: Database, blobs: BlobStore, attached: Rendition, tmp_path: Path, name: str
+) -> None:
+    with database.begin() as session:
+        revision = catalog.add_revision(session, "BRK-1", "B", "ann")
+        catalog.attach_geometry(session, revision, StoredFile("a" * 64, 10, "b.step"), "ann")
+        jobs.submit(session, [Submission(revision.id, REQUEST)], "ann")
+    claim = jobs.claim(database, Claimant("host:1"))
+    assert claim is not None
+    shown = Shown("BRK-1", "B", REQUEST, REQUEST.fingerprint())
+    same = [renditions.store(blobs, picture(index), shown, index, {"torch": "2"}) for index in range(2)]
+    jobs.complete(database, claim, claim.jobs[0].id, same)
+    with database.read() as session:
+        twin = renditions.list_renditions(session, catalog.get_revision(session, "BRK-1@B"))[-1]
+        assert twin.pixel_digest == attached.pixel_digest
+        for one, reference in ((attached, "BRK-1@A"), (twin, "BRK-1@B")):
+            path = renditions.export(blobs, one, tmp_path / f"{one.id}{Path(name).suffix}")
+            verdict = renditions.verify(session, blobs, path)
+            assert (verdict.rendition_id, verdict.reference) == (one.id, reference)
+
+
 def test_a_picture_that_lost_its_record_is_known_by_its_pixels(
     database: Database, blobs: BlobStore, attached: Rendition, tmp_path: Path
 ) -> None:

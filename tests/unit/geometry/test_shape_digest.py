@@ -59,6 +59,19 @@ def test_another_origin_keeps_it(
     assert digest(write_step(Block(origin=origin).shape(), "moved.step")) == digest(original)
 
 
+@pytest.mark.parametrize("mode", [0, 1], ids=["loose faces", "sewn"])
+def test_an_iges_file_keeps_it_when_it_is_moved(tmp_path: Path, mode: int) -> None:
+    from OCP.IGESControl import IGESControl_Writer
+
+    digests = set()
+    for number, origin in enumerate([(0.0, 0.0, 0.0), (1000.3, -37.1, 5.8), (-0.77, 12.345, 3e3)]):
+        writer = IGESControl_Writer("MM", mode)
+        writer.AddShape(Block(origin=origin).shape())
+        writer.Write(str(tmp_path / f"{number}.iges"))
+        digests.add(digest(tmp_path / f"{number}.iges"))
+    assert len(digests) == 1
+
+
 @pytest.mark.parametrize("unit", ["M", "INCH", "CM"])
 def test_another_unit_of_the_same_size_keeps_it(original: Path, write_step: WriteStep, unit: str) -> None:
     path = write_step(Block().shape(), "unit.step", unit=unit)
