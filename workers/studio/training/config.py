@@ -53,6 +53,9 @@ class TrainingConfig:
     decoder_crop_px: int = 192
     minutes_decoder: float = 15.0
     predictions: int = 256
+    # what the exported pipeline does unless it is told otherwise
+    default_steps: int = 4
+    default_guidance_scale: float = 2.5
 
     @property
     def folder(self) -> Path:

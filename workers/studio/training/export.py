@@ -30,6 +30,8 @@ def trained_pipeline(config: TrainingConfig) -> StudioPipeline:
         autoencoder=(load_autoencoder(config) if decoded else new_autoencoder(config)).eval(),
         scheduler=new_scheduler(),
         native_size_px=config.image_px,
+        default_steps=config.default_steps,
+        default_guidance_scale=config.default_guidance_scale,
     )
 
 
