@@ -92,9 +92,7 @@ def _queue_many(db: Database, revision_ids: list[int]) -> None:
     )
     with db.begin() as session:
         session.execute(text("DELETE FROM render_jobs"))
-        session.execute(
-            insert(Requester), [{"name": f"r{n}"} for n in range(REQUESTERS)]
-        )
+        session.execute(insert(Requester), [{"name": f"r{n}"} for n in range(REQUESTERS)])
     for at in range(0, QUEUED_JOBS, 5000):
         rows = []
         for number in range(at, at + 5000):

@@ -89,7 +89,7 @@ def _raw(runtime: Runtime, spec: ModelSpec) -> tuple[float, float]:
 
     from workers.studio import StudioPipeline
 
-    pipeline = StudioPipeline.from_pretrained(find_source(spec.source), torch_dtype=torch.float32)
+    pipeline = StudioPipeline.from_pretrained(find_source(spec.source), dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     with runtime.db.read() as session:
         requests = [one.request for ask in _asks() for one in prepare(Lookup(session, "studio"), ask)]

@@ -26,5 +26,5 @@ def starting_point(config: TrainingConfig) -> StudioPipeline | None:
 
 @cache
 def _loaded(folder: Path) -> StudioPipeline:
-    pipeline: StudioPipeline = StudioPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline: StudioPipeline = StudioPipeline.from_pretrained(folder, dtype=torch.float32)
     return pipeline
