@@ -8,6 +8,7 @@ their parent dies (PR_SET_PDEATHSIG, Linux), so a killed `up` leaves no orphans.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -81,6 +82,8 @@ class LocalStack:
             self._start_worker()
         except OSError as error:
             self._stop()
+            if error.errno != errno.ENOSPC and str(self.settings.data_dir) not in str(error.filename):
+                raise
             raise StorageUnavailableError.of_folder(self.settings.data_dir, error) from error
         except BaseException:
             self._stop()

@@ -103,6 +103,7 @@ def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
     bodies: list[Body] = []
     surfaces: list[Surface] = []
     free: list[int] = []
+    warnings: list[str] = []
     vertex_count = face_count = 0
     for node in scene.graph.nodes_geometry:
         place, key = scene.graph[node]
@@ -113,7 +114,10 @@ def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
         normals = np.asarray(part.vertex_normals) @ place[:3, :3].T
         if np.linalg.det(place[:3, :3]) < 0:
             faces = faces[:, ::-1]
-        ids = np.asarray(part.face_attributes.get("brep_index", np.zeros(len(faces)))).reshape(-1).astype(int)
+        numbers = part.face_attributes.get("brep_index")
+        if numbers is None:
+            warnings.append("Some faces could not be told apart: edges between them are missing.")
+        ids = np.asarray(np.zeros(len(faces)) if numbers is None else numbers).reshape(-1).astype(int)
         listed = part.metadata.get("cascadio", {}).get("brep_primitives", ())
         exact = {one.face_index: one for one in listed if one is not None}
         surfaces += [
@@ -140,6 +144,7 @@ def _from_scene(scene: Any, name: str, unit_mm: float) -> Mesh:
         bodies=tuple(bodies),
         surfaces=tuple(surfaces),
         free_face_ids=tuple(free),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
