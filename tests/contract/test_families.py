@@ -13,6 +13,7 @@ from mfgviz.errors import (
     InvalidModelError,
     JobCancelledError,
     OutOfBoundsSizeError,
+    OutOfMemoryError,
     PickledWeightsError,
     UnknownSamplerError,
     UnsupportedModeError,
@@ -263,3 +264,26 @@ def test_memory_that_runs_out_halves_the_batch(specs: dict[str, ModelSpec], devi
     assert len(images) == 5
     assert sizes == [5, 3, 2, 2, 1]
     assert apart(images[4], sampled(wanted.part(4, 5), ignore)[0]) < 0.5
+
+
+def test_memory_that_never_suffices_tiles_then_names_a_size_that_fits(
+    specs: dict[str, ModelSpec], device: Device
+) -> None:
+    model = get_family("sd15").load(replace(specs["sd15"], controls=()), device)
+    sampled, tiled = model.sample, []
+
+    def only_small(part: SampleBatch, on_step: object) -> list[Image]:
+        if part.width > 48:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return sampled(part, on_step)  # type: ignore[arg-type]
+
+    def note(*, enabled: bool) -> bool:
+        tiled.append(enabled)
+        return True
+
+    model.sample = only_small  # type: ignore[method-assign]
+    model.tile_vae = note  # type: ignore[method-assign]
+    with pytest.raises(OutOfMemoryError, match=r"64x64 px does not fit.*48x48 px does") as caught:
+        sample_within_memory(model, batch(mode=Mode.TEXT, control=None), ignore)
+    assert "--size 48x48" in caught.value.remedy
+    assert tiled == [True, False]
