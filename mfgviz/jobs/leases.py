@@ -298,9 +298,7 @@ def hand_back(db: Database, claim: Claim, job_id: int) -> None:
 
 
 # -- one guarded move each ------------------------------------------------------------------------------
-def _choose(
-    waiting: Sequence[Row[int, int, str, str, int, datetime, datetime]], claimant: Claimant
-) -> list[int]:
+def _choose(waiting: Sequence[WaitingRow], claimant: Claimant) -> list[int]:
     """The first job in order (or the first for the loaded model, among equals), and its batch mates."""
     lead = waiting[0]
     if lead.model_name != claimant.loaded_model:

@@ -99,8 +99,7 @@ def _plan(session: Session, submissions: Sequence[Submission], requester: str) -
         else:
             plan.places[place] = row_of[key] = len(plan.rows)
             plan.rows.append(_row(submission, requester, key[1]))
-    priorities = [submission_row["priority"] for submission_row in plan.rows]
-    turns = take_turns(session, requester, Counter(priorities))
+    turns = take_turns(session, requester, Counter(row["priority"] for row in plan.rows))
     for row in plan.rows:
         row["turn"] = next(turns[row["priority"]])
     return plan

@@ -166,10 +166,14 @@ def test_every_sampler_counts_its_steps(case: Case, sampler: str) -> None:
     assert [info.step for info in seen] == list(range(1, seen[0].total + 1))
 
 
-def test_a_preview_is_a_small_picture_or_nothing(case: Case) -> None:
+def test_a_preview_is_a_small_picture(case: Case) -> None:
     seen: list[Image | None] = []
     case.model.sample(batch(), lambda info: seen.append(info.preview()))
-    assert all(one is None or (one.ndim == 3 and one.dtype == np.uint8) for one in seen)
+    assert len(seen) >= 3
+    for one in seen:
+        assert one is not None  # in single precision every family here has a cheap way
+        assert (one.ndim, one.shape[2], one.dtype) == (3, 3, np.uint8)
+        assert max(one.shape) <= 128
 
 
 def test_a_cancel_stops_at_once_and_leaves_the_model_usable(case: Case) -> None:
