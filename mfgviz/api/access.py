@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import to_thread
-from fastapi import BackgroundTasks, Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import BackgroundTasks, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from mfgviz import journal, tokens
 from mfgviz.api.events import Hub
@@ -67,29 +66,26 @@ def server_of(request: Request) -> Server:
     return server
 
 
-def require(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """A dependency: the caller, whose token must have that scope."""
-
-    async def caller(
-        request: Request,
-        background: BackgroundTasks,
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-    ) -> Caller:
-        if given is None:
-            raise UnauthenticatedError("The request carries no token.")
-        server = server_of(request)
-        holder = await to_thread.run_sync(_authenticate, server.runtime, given.credentials)
-        server.rate.take(holder.token_id, holder.token_name)
-        if time.monotonic() - server.used.get(holder.token_id, -USED_EVERY_S) >= USED_EVERY_S:
-            server.used[holder.token_id] = time.monotonic()
-            background.add_task(_note_use, server.runtime, holder.token_id)
-        address = request.client.host if request.client else "unknown"
-        journal.came_from.set({"door": "http", "address": address, "token": holder.token_name})
-        found = Caller(holder, Service(server.runtime, holder.requester, background.add_task), server)
-        found.require(scope)
-        return found
-
-    caller.scope = scope  # type: ignore[attr-defined] # read where routes are documented
+async def caller_of(
+    request: Request,
+    background: BackgroundTasks,
+    needed: SecurityScopes,
+    given: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+) -> Caller:
+    """A dependency: the caller, whose token has the scopes that the route needs."""
+    if given is None:
+        raise UnauthenticatedError("The request carries no token.")
+    server = server_of(request)
+    holder = await to_thread.run_sync(_authenticate, server.runtime, given.credentials)
+    server.rate.take(holder.token_id, holder.token_name)
+    if time.monotonic() - server.used.get(holder.token_id, -USED_EVERY_S) >= USED_EVERY_S:
+        server.used[holder.token_id] = time.monotonic()
+        background.add_task(_note_use, server.runtime, holder.token_id)
+    address = request.client.host if request.client else "unknown"
+    journal.came_from.set({"door": "http", "address": address, "token": holder.token_name})
+    caller = Caller(holder, Service(server.runtime, holder.requester, background.add_task), server)
+    for scope in needed.scopes:
+        caller.require(Scope(scope))
     return caller
 
 
@@ -103,7 +99,7 @@ def _note_use(runtime: Runtime, token_id: int) -> None:
         tokens.note_use(session, [token_id])
 
 
-Reader = Annotated[Caller, Depends(require(Scope.READ))]
-Submitter = Annotated[Caller, Depends(require(Scope.SUBMIT))]
-Reviewer = Annotated[Caller, Depends(require(Scope.REVIEW))]
-Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]
+Reader = Annotated[Caller, Security(caller_of, scopes=[Scope.READ.value])]
+Submitter = Annotated[Caller, Security(caller_of, scopes=[Scope.SUBMIT.value])]
+Reviewer = Annotated[Caller, Security(caller_of, scopes=[Scope.REVIEW.value])]
+Admin = Annotated[Caller, Security(caller_of, scopes=[Scope.ADMIN.value])]

@@ -88,9 +88,10 @@ def create_app(settings: Settings) -> FastAPI:
             ],
         )
     app.add_middleware(SecurityHeaders)
-    for one in (parts, revisions, jobs, renders, rest):
-        app.include_router(one.router, prefix=API)
+    for router in (parts.router, revisions.router, jobs.router, renders.router, renders.images, rest.router):
+        app.include_router(router, prefix=API)
     app.include_router(rest.health)
+    problems.describe(app.openapi())
     return app
 
 

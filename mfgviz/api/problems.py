@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from mfgviz import errors, wire
@@ -48,12 +49,21 @@ MEANINGS = {
 }
 
 
+def describe(schema: dict[str, Any]) -> None:
+    """Add to an OpenAPI description what routes refer to and do not answer with."""
+    components = schema["components"]["schemas"]
+    kinds: tuple[type[BaseModel], ...] = (wire.Problem, wire.JobEvent, wire.PreviewEvent)
+    for kind in kinds:
+        own = kind.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        components.update(own.pop("$defs", {}))
+        components[kind.__name__] = own
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route documents of the errors that it may answer with."""
     return {
         status: {
             "description": MEANINGS[status],
-            "model": wire.Problem,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
