@@ -82,5 +82,8 @@ def test_what_is_described_is_what_is_answered(case: schemathesis.Case, filled: 
     case.call_and_validate(
         base_url=url,
         headers={"Authorization": f"Bearer {token}"},
-        excluded_checks=[schemathesis.checks.ignored_auth],  # test_access.py tries every route by every role
+        excluded_checks=[
+            schemathesis.checks.ignored_auth,  # test_access.py tries every route by every role
+            schemathesis.checks.positive_data_acceptance,  # a schema cannot say that a cursor is one of ours
+        ],
     )
