@@ -11,7 +11,7 @@ from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
 from mfgviz.errors import DatabaseNotMigratedError, InvalidInputError
 from mfgviz.models_folder import ModelSpec
-from mfgviz.records import Part, Record, Rule
+from mfgviz.records import Part, Record, RenderJob, Rendition, Rule
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
 
 
@@ -72,3 +72,15 @@ def test_a_database_that_was_not_migrated_says_what_to_do(empty_database: Databa
 def test_an_unknown_migration_is_refused(empty_database: Database) -> None:
     with pytest.raises(InvalidInputError, match="cannot be run"):
         schema.upgrade(empty_database, "nonsense")
+
+
+def test_older_renditions_are_not_judged_and_older_jobs_mark(empty_database: Database) -> None:
+    schema.upgrade(empty_database)
+    fill_every_table(empty_database)
+    schema.downgrade(empty_database, "0001")
+    schema.upgrade(empty_database)
+    with empty_database.read() as session:
+        rendition, job = session.scalars(select(Rendition)).one(), session.scalars(select(RenderJob)).one()
+        assert (rendition.fidelity, rendition.fidelity_verdict) == (None, "not_judged")
+        assert (rendition.fidelity_details, rendition.control_scale) == (None, None)
+        assert (job.fidelity_policy, job.fidelity_retries) == ("mark", 0)
