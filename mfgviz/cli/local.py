@@ -111,8 +111,7 @@ def demo(out: Output, step: Path | None, prompt: str, data_dir: Path) -> None:
     Example: mfgviz demo --part bracket.step
     """
     from mfgviz import renditions
-    from mfgviz.cli.jobs import _submit_ask
-    from mfgviz.cli.waiting import _raise_for, watch
+    from mfgviz.cli.waiting import raise_for, watch
     from mfgviz.intake import Ask
     from mfgviz.runtime import Runtime
     from mfgviz.settings import Settings
@@ -124,15 +123,15 @@ def demo(out: Output, step: Path | None, prompt: str, data_dir: Path) -> None:
         reference = _demo_part(out, step)
         out.note(f'Asking for "{prompt}" of {reference} …')
         seed = _next_seed(out, reference)
-        (answer,) = _submit_ask(out, Ask(revision=reference, prompt=prompt, seed=seed))
-        watch(out, [answer.job_id], stack.check if stack else None)
-        _raise_for(out, [answer.job_id])
+        (answer,) = out.doors.submit_ask(Ask(revision=reference, prompt=prompt, seed=seed)).items
+        watch(out, [answer.job], stack.check if stack else None)
+        raise_for(out, [answer.job])
         with out.runtime.db.read() as session:
-            (one,) = renditions.of_job(session, answer.job_id)
+            (one,) = renditions.of_job(session, answer.job)
         path = renditions.export(out.runtime.blobs, one, data_dir / "renders" / f"{reference}_{one.id}.png")
     out.runtime.close()
     seconds = round(time.monotonic() - started, 1)
-    item = {"render": one.id, "revision": reference, "job": answer.job_id, "file": str(path), "seed": seed}
+    item = {"render": one.id, "revision": reference, "job": answer.job, "file": str(path), "seed": seed}
     out.item({**item, "seconds": seconds}, _demo_text(path, one.id, reference, data_dir))
 
 

@@ -17,6 +17,8 @@ from mfgviz.cli.output import Output
 from mfgviz.jobs import Claimant, Failure
 from mfgviz.renditions import Shown
 from mfgviz.runtime import Runtime
+from mfgviz.service import Service
+from mfgviz.wire import JobEvent
 from mfgviz.workers_seen import WorkerReport
 from tests.support.commands import Run
 
@@ -30,7 +32,7 @@ def paint(color: tuple[int, int, int] = RED) -> Work:
     def work(runtime: Runtime, claim: jobs.Claim) -> None:
         for step in (1, 2):
             jobs.heartbeat(runtime.db, claim, step, 8)
-            time.sleep(0.2)
+            time.sleep(0.6)
         for job in claim.jobs:
             shown = Shown("BRK-1", "A", job.request, job.request.fingerprint())
             picture = Image.new("RGB", (64, 64), color)
@@ -140,7 +142,7 @@ def test_lines_of_a_file_are_waited_for_with_one_bar(
 
 def test_the_position_is_told_while_a_job_waits(run: Run, runtime: Runtime) -> None:
     run("jobs", "submit", "BRK-1@A", "first")
-    seen: list[waiting.Progress] = []
+    seen: list[JobEvent] = []
     run("jobs", "submit", "BRK-1@A", "second")
 
     def stop() -> None:
@@ -148,7 +150,8 @@ def test_the_position_is_told_while_a_job_waits(run: Run, runtime: Runtime) -> N
             for job_id in (1, 2):
                 jobs.cancel(session, job_id, "ann")
 
-    waiting.wait_for(runtime, [2], seen.append, alive=stop)
+    out = Output(_settings=runtime.settings, _doors=Service(runtime, "ann"))
+    waiting.wait_for(out, [2], seen.append, alive=stop)
     assert [waiting.line_of(one) for one in seen] == ["queued, position 2", "cancelled"]
 
 
