@@ -221,7 +221,7 @@ class Client:
         """As `submit`, for an ask of `mfgviz.intake`. Raises InvalidRequestError."""
         import msgspec
 
-        plain = msgspec.to_builtins(ask)
+        plain = _listed(msgspec.to_builtins(ask))
         return self.submit(wire.read(wire.JobBody, plain, InvalidRequestError), key)
 
     def jobs(
@@ -511,6 +511,13 @@ def _encode(plain: object) -> bytes:
         return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError) as error:  # half of a surrogate pair, or a number that is none
         raise InvalidInputError("It holds a value that cannot be sent.") from error
+
+
+def _listed(plain: object) -> object:
+    """Plain values with lists where there are tuples, as JSON has them."""
+    if isinstance(plain, dict):
+        return {key: _listed(value) for key, value in plain.items()}
+    return [_listed(value) for value in plain] if isinstance(plain, list | tuple) else plain
 
 
 def _segment(text: str) -> str:

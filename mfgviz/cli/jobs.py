@@ -132,16 +132,10 @@ def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
     import io
 
     from mfgviz.bulk import BulkSubmitter, open_lines, read_jsonl
+    from mfgviz.cli.sending import refuse_atomic, send_asks
 
-    runtime, settings = out.runtime, out.runtime.settings
-    submitter = BulkSubmitter(
-        runtime.db,
-        runtime.doorbell,
-        out.actor,
-        settings.default_model,
-        settings.max_attempts,
-        runtime.blobs.exists,
-    )
+    if out.is_remote and atomic:
+        refuse_atomic()
     if str(source) == "-":
         stream = sys.stdin
         if isinstance(stream, io.TextIOWrapper):
@@ -149,6 +143,17 @@ def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
     else:
         stream = open_lines(source)
     with stream, out.progress("submitting", None) as advance:
+        if out.is_remote:
+            return send_asks(out, read_jsonl(stream), advance)
+        runtime, settings = out.runtime, out.settings
+        submitter = BulkSubmitter(
+            runtime.db,
+            runtime.doorbell,
+            out.actor,
+            settings.default_model,
+            settings.max_attempts,
+            runtime.blobs.exists,
+        )
         return submitter.submit(read_jsonl(stream), atomic=atomic, advance=advance)
 
 

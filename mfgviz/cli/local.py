@@ -204,19 +204,20 @@ def _demo_text(path: Path, render_id: int, reference: str, data_dir: Path) -> st
 @click.command()
 @command_output
 def doctor(out: Output) -> None:
-    """Say what is configured, what answers, and what to do about what does not.
+    """Say what is configured, what answers, and what to do about what does not; with --server, of the server.
 
     \b
     Example: mfgviz doctor
     """
     from dataclasses import asdict
 
-    from mfgviz.doctor import Health, examine
+    from mfgviz.doctor import Health, examine, examine_server
     from mfgviz.errors import EXIT_UNAVAILABLE
 
     marks = {Health.OK: ("ok  ", "green"), Health.WARN: ("warn", "yellow"), Health.FAIL: ("FAIL", "red")}
     found = []
-    for finding in examine(out.runtime, dict(os.environ)):
+    env = dict(os.environ)
+    for finding in examine_server(out.client, env) if out.is_remote else examine(out.runtime, env):
         found.append(finding)
         if out.as_json:
             continue

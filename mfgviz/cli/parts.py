@@ -110,10 +110,17 @@ def import_(out: Output, file: Path, atomic: bool, update: bool) -> None:
     Example: mfgviz parts import parts.csv --atomic
     """
     from mfgviz.bulk import PartImporter, read_csv
+    from mfgviz.cli.sending import refuse_atomic, send_parts
 
-    importer = PartImporter(out.runtime.db, out.actor, update)
+    if out.is_remote and atomic:
+        refuse_atomic()
     with out.progress("importing", None) as advance:
-        report = importer.run(read_csv(file, scalar), atomic=atomic, advance=advance)
+        lines = read_csv(file, scalar)
+        if out.is_remote:
+            report = send_parts(out, lines, advance, update=update)
+        else:
+            importer = PartImporter(out.runtime.db, out.actor, update)
+            report = importer.run(lines, atomic=atomic, advance=advance)
     counts = {"imported": report.accepted - report.updated, "updated": report.updated}
     told = f"Imported {counts['imported']} parts" + (f", updated {report.updated}" if update else "")
     out.item(
