@@ -39,6 +39,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime
     monkeypatch.setenv("MFGVIZ_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("MFGVIZ_REQUESTER", "ann")
     monkeypatch.setenv("MFGVIZ_LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("MFGVIZ_SERVER_URL", "")  # --server sets it for the whole process
     made = Runtime(Settings(data_dir=tmp_path / "data"))
     schema.upgrade(made.db)
     with made.db.begin() as session:

@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,10 +46,8 @@ def test_parts_and_jobs_are_paged(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert [one["number"] for one in after] == ["P-2", "P-3", "P-4"]
     run("jobs", "submit", "BRK-1@A", "{a|b|c|d|e}")
     assert [one["id"] for one in run("jobs", "list", "--json").json] == [5, 4, 3, 2, 1]
-    assert [one["id"] for one in run("jobs", "list", "--before", "4", "--limit", "2", "--json").json] == [
-        3,
-        2,
-    ]
+    before = run("jobs", "list", "--before", "4", "--limit", "2", "--json").json
+    assert [one["id"] for one in before] == [3, 2]
     assert run("jobs", "list", "--state", "failed", "--json").json == []
     assert len(run("jobs", "list", "--revision", "BRK-1@A", "--requester", "ann", "--json").json) == 5
     assert run("jobs", "list", "--revision", "BRK-1@Z").code == 3
@@ -181,9 +181,7 @@ def test_what_works_on_this_host_alone_says_so(
     monkeypatch.setenv("MFGVIZ_SERVER_URL", "http://127.0.0.1:1")
     answer = run(*words, "--json")
     assert (answer.code, answer.error["code"]) == (5, "invalid-input")
-    assert (
-        f"`mfgviz {' '.join(words[:2]) if len(words) > 1 else words[0]}` works on" in answer.error["message"]
-    )
+    assert f"`mfgviz {' '.join(words[:2])}` works on this host's" in answer.error["message"]
     assert "without --server" in answer.error["remedy"]
 
 
@@ -335,30 +333,29 @@ def test_a_server_that_goes_away_for_a_while_is_waited_for(
 ) -> None:
     monkeypatch.setattr(waiting, "SERVER_POLL_S", 0.02)
     run("jobs", "submit", "BRK-1@A", "steel")
-    looked, look = threading.Event(), waiting.wait_for
+    looked, finished, look = threading.Event(), threading.Event(), waiting.wait_for
+
+    def wait_for(*arguments: Any) -> None:
+        looked.set()
+        look(*arguments)
 
     def restart() -> None:
         looked.wait()
         time.sleep(0.5)
         server.stop()
         time.sleep(2.0)
+        server.start()
         with worker(runtime, paint()):
-            server.start()
-            eventually(lambda: not runtime.live or finished.is_set(), 60)
+            finished.wait(60)
 
-    def wait_for(*arguments: object) -> None:
-        looked.set()
-        look(*arguments)  # type: ignore[arg-type]
-
-    finished = threading.Event()
     monkeypatch.setattr(waiting, "wait_for", wait_for)
     thread = threading.Thread(target=restart)
     thread.start()
     try:
         answer = run("jobs", "wait", "1")
     finally:
-        finished.set()
         looked.set()
+        finished.set()
         thread.join()
     assert answer.code == 0, answer.err
     assert "does not answer" in answer.err
@@ -383,7 +380,7 @@ def test_too_many_requests_are_sent_more_slowly(
     run: Run, server: HttpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server.stop()
-    server.settings = type(server.settings)(data_dir=server.settings.data_dir, requests_per_minute=120)
+    server.settings = replace(server.settings, requests_per_minute=120)
     server.start()
     path = tmp_path / "parts.csv"
     path.write_text("number\n" + "".join(f"P-{number}\n" for number in range(16)))
