@@ -102,18 +102,21 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-def run(settings: Settings, listening: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM."""
+def make_server(settings: Settings) -> uvicorn.Server:
+    """The server, ready to run on sockets that listen."""
     config = uvicorn.Config(
         create_app(settings),
         log_level=settings.log_level.lower(),
         access_log=False,
         server_header=False,
-        date_header=True,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        h11_max_incomplete_event_size=64 * 1024,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)
+
+
+def run(settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    make_server(settings).run(sockets=[listening])
 
 
 async def _forget(runtime: Runtime) -> None:

@@ -154,7 +154,8 @@ class Hub:
         try:
             yield ServerSentEvent(comment="mfgviz", retry=CLIENT_RETRY_MS)
             for standing in await self._in_thread(self._first, wanted, since):
-                wanted.show(standing.event, self.last_id, always=True)
+                if standing.event.job not in wanted.last:  # what was heard meanwhile is newer
+                    wanted.show(standing.event, self.last_id, always=True)
             while (event := await wanted.queue.get()) is not None:
                 yield event
         finally:
@@ -192,18 +193,14 @@ class Hub:
         while True:
             client = connect(redis.asyncio, self.url, socket_timeout=READ_BLOCK_MS / 1000 + 5)
             try:
-                self.last_id = await _newest(client) or self.last_id
+                await self._rewind(client)
                 self._connected = True
                 while True:
                     got = await client.xread({STREAM: self.last_id}, count=READ_AT_ONCE, block=READ_BLOCK_MS)
                     for _, messages in got or ():
                         await self._take(messages)
-                    if (
-                        not got
-                        and (newest := await _newest(client))
-                        and _order(newest) < _order(self.last_id)
-                    ):
-                        self.last_id = newest  # the stream was flushed and began again
+                    if not got:
+                        await self._rewind(client)
             except (RedisError, OSError) as error:
                 if self._connected:
                     log.warning("live progress is not heard: %s", mask_text(str(error), self.url))
@@ -214,6 +211,12 @@ class Hub:
                 with suppress(RedisError, OSError):
                     await client.aclose()
             await asyncio.sleep(AGAIN_S)
+
+    async def _rewind(self, client: Any) -> None:
+        """Where the stream ends before the place to read on from: it was flushed, or its clock is behind."""
+        newest = await client.xrevrange(STREAM, count=1)
+        if newest and _order(newest[0][0].decode()) < _order(self.last_id):
+            self.last_id = newest[0][0].decode()
 
     async def _take(self, messages: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
         """Hand on one batch of messages: steps as they are, moves as the rows say."""
@@ -307,11 +310,6 @@ class Hub:
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
         return await to_thread.run_sync(function, *arguments, limiter=self._limiter)
-
-
-async def _newest(client: Any) -> str | None:
-    newest = await client.xrevrange(STREAM, count=1)
-    return newest[0][0].decode() if newest else None
 
 
 def _order(event_id: str) -> tuple[int, int]:

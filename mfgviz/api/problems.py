@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from mfgviz import errors, wire
 from mfgviz.errors import MfgvizError
@@ -135,7 +136,7 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     return problem(422, told, "That request cannot be used.", fields)
 
 
-async def _plain(_request: Request, error: Exception) -> JSONResponse:
+async def _plain(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     title = http.HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
@@ -145,7 +146,18 @@ async def _plain(_request: Request, error: Exception) -> JSONResponse:
         told = {"code": code, "message": str(error.detail), "remedy": errors.NoSuchRouteError.default_remedy}
         answer = problem(error.status_code, told, title)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods of an address. (The router answers with those of the first route there alone.)"""
+    found: set[str] = set()
+    for path, operations in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            found |= {method.upper() for method in operations}
+    return sorted(found) or ["GET"]
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from mfgviz import tokens
-from mfgviz.api.app import create_app
+from mfgviz.api.app import make_server
 from mfgviz.client import Client
 from mfgviz.local import listen
 from mfgviz.runtime import Runtime
@@ -33,9 +33,7 @@ class HttpServer:
     def start(self) -> HttpServer:
         listening = listen("127.0.0.1", self.port)
         self.port = listening.getsockname()[1]
-        app = create_app(self.settings)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, access_log=False)
-        self._server = uvicorn.Server(config)
+        self._server = make_server(self.settings)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
         eventually(lambda: self._server is not None and self._server.started, 20, "the server's start")
