@@ -268,7 +268,7 @@ class Client:
 
     def _of_all(self, what: str, job_ids: Sequence[int]) -> list[wire.JobEvent]:
         body = wire.read(wire.JobIds, {"jobs": list(job_ids)})
-        return self._send(wire.Page[wire.JobEvent], "POST", f"/jobs/{what}", body).items
+        return self._send(wire.Page[wire.JobEvent], "POST", f"/queue/{what}", body).items
 
     def cancel(self, job_id: int) -> wire.Job:
         """Cancel a job."""

@@ -68,14 +68,14 @@ def list_jobs(
     )
 
 
-@router.post("/jobs/cancel", responses=responses(404))
+@router.post("/queue/cancel", responses=responses(404))
 def cancel_jobs(caller: Submitter, body: wire.JobIds) -> wire.Page[wire.JobEvent]:
     """Cancel jobs, all in one transaction; where each stands then. Those that have ended stay as they are."""
     caller.require_own(*body.jobs)
     return wire.Page(items=caller.service.cancel_all(body.jobs))
 
 
-@router.post("/jobs/retry", responses=responses(404, 409))
+@router.post("/queue/retry", responses=responses(404, 409))
 def retry_jobs(caller: Submitter, body: wire.JobIds) -> wire.Page[wire.JobEvent]:
     """Queue failed or cancelled jobs again: all of them or none."""
     caller.require_own(*body.jobs)
