@@ -16,7 +16,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from mfgviz import __version__
 from mfgviz.api import problems
-from mfgviz.api.access import Server
+from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
 from mfgviz.api.routes import jobs, parts, renders, rest, revisions
@@ -57,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             forgetting.cancel()
             await server.hub.stop()
+            server.later.close()
             runtime.close()
 
     app = FastAPI(
@@ -70,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.server = Server(runtime, RateLimit(settings.requests_per_minute), Hub(runtime))
+    app.state.server = Server(runtime, RateLimit(settings.requests_per_minute), Hub(runtime), Afterwards())
     problems.install(app)
     app.add_middleware(BodyLimit, uploads=UPLOADS)
     origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]

@@ -28,6 +28,7 @@ from mfgviz.vocabulary import ROLE_SCOPES, Role, Scope
 from mfgviz.wire import JobBody, NewPart, NewTokenBody
 from tests.api.conftest import ClientOf
 from tests.support.http import HttpServer, client_of, make_token
+from tests.support.workers import eventually
 
 OPEN = {"/healthz", "/readyz"}
 STREAMS = {"/api/v1/events", "/api/v1/jobs/{job_id}/events"}
@@ -137,8 +138,11 @@ def test_somebody_elses_job_is_not_ones_own_to_cancel(client_for: ClientOf) -> N
 
 def test_use_is_noted(admin: Client, client_for: ClientOf) -> None:
     client_for("viewer").me()
-    used = {one.name: one.used_at for one in admin.tokens()}
-    assert used["viewer token"] is not None
+
+    def is_noted() -> bool:
+        return {one.name: one.used_at for one in admin.tokens()}["viewer token"] is not None
+
+    eventually(is_noted)
 
 
 def test_who_sends_too_fast_is_told_when_to_come_back(settings: Settings, runtime: Runtime) -> None:
