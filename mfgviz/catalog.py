@@ -170,6 +170,17 @@ def change_attributes(session: Session, part: Part, attributes: Attributes, acto
     audit(session, actor, "part.attributes_changed", part.number, {"attributes": dict(attributes)})
 
 
+def change_revision_attributes(
+    session: Session, revision: PartRevision, attributes: Attributes, actor: str
+) -> None:
+    """Set or replace attributes of a revision. Raises InvalidInputError, RevisionFrozenError."""
+    if LifecycleState(revision.state) in FROZEN_STATES:
+        raise RevisionFrozenError(f"{revision.reference} is {revision.state}: its attributes do not change.")
+    check_attributes(attributes)
+    revision.attributes = {**revision.attributes, **attributes}
+    audit(session, actor, "revision.attributes_changed", revision.reference, {"attributes": dict(attributes)})
+
+
 # -- revisions ------------------------------------------------------------------------------------
 def add_revision(
     session: Session, number: str, label: str, actor: str, attributes: Attributes | None = None

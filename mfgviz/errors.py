@@ -18,6 +18,7 @@ EXIT_INVALID = 5
 EXIT_UNAVAILABLE = 6
 EXIT_JOB_FAILED = 7
 EXIT_JOB_CANCELLED = 8
+EXIT_FORBIDDEN = 9
 
 
 class MfgvizError(Exception):
@@ -87,6 +88,30 @@ class ModelNotFoundError(NotFoundError):
     default_remedy = "`mfgviz models list` shows the models there are; `mfgviz models add` adds one."
 
 
+class TemplateNotFoundError(NotFoundError):
+    """There is no such prompt template."""
+
+    default_remedy = "`mfgviz templates list` shows the templates there are."
+
+
+class TokenNotFoundError(NotFoundError):
+    """There is no such token."""
+
+    default_remedy = "`mfgviz tokens list` shows the tokens there are."
+
+
+class NoPreviewError(NotFoundError):
+    """There is no preview of that job now."""
+
+    default_remedy = "Previews are made while a job is sampled, every few steps, and kept for a few minutes."
+
+
+class NoSuchRouteError(NotFoundError):
+    """There is nothing at that address."""
+
+    default_remedy = "GET /api/v1/openapi.json describes what there is."
+
+
 class InputFileNotFoundError(NotFoundError):
     """There is no such file, or it cannot be read."""
 
@@ -124,6 +149,20 @@ class DuplicateModelError(ConflictError):
     default_remedy = "Choose another name, or `mfgviz models remove NAME` first."
 
 
+class DuplicateTokenError(ConflictError):
+    """A token of that name is there already."""
+
+    default_remedy = (
+        "Choose another name. A revoked token keeps its name, so that the audit trail stays plain."
+    )
+
+
+class IdempotencyKeyReusedError(ConflictError):
+    """That Idempotency-Key came with another request before."""
+
+    default_remedy = "Use a new key for each new request, and the same one only to send a request again."
+
+
 class RevisionFrozenError(ConflictError):
     """A released or obsolete revision does not change."""
 
@@ -142,6 +181,44 @@ class AlreadyRunningError(ConflictError):
 
 class LeaseLostError(ConflictError):
     """The lease on the job was lost: another worker has it, or it was cancelled."""
+
+
+# -- who may do what, and how much of it ------------------------------------------------------------
+class UnauthenticatedError(MfgvizError):
+    """The request carries no token that is known here."""
+
+    exit_code = EXIT_FORBIDDEN
+    default_remedy = "Ask an admin for one: `mfgviz tokens create NAME --role engineer`."
+
+
+class ForbiddenError(MfgvizError):
+    """That token may not do this."""
+
+    exit_code = EXIT_FORBIDDEN
+
+
+class TooManyError(MfgvizError):
+    """More than is allowed at a time."""
+
+    exit_code = EXIT_CONFLICT
+
+    def __init__(
+        self, message: str | None = None, *, remedy: str | None = None, retry_after_s: float = 1.0
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyRequestsError(TooManyError):
+    """That token sends requests faster than is allowed."""
+
+    default_remedy = "Wait as long as Retry-After says; MFGVIZ_REQUESTS_PER_MINUTE is the limit."
+
+
+class QueueFullError(TooManyError):
+    """That requester has as many waiting jobs as are allowed."""
+
+    default_remedy = "Wait until some are done, or cancel some; MFGVIZ_QUEUED_JOBS_MAX is the limit."
 
 
 # -- input that cannot be used -------------------------------------------------------------------
@@ -193,6 +270,16 @@ class ImageUnreadableError(InvalidInputError):
     """The image cannot be read."""
 
     default_remedy = "PNG, JPEG and WebP are read."
+
+
+class UploadTooLargeError(InvalidInputError):
+    """The body of the request is larger than allowed."""
+
+
+class UnknownServerError(InvalidInputError):
+    """That is no server of mfgviz."""
+
+    default_remedy = "Give the address that `mfgviz up` prints, such as http://127.0.0.1:8737."
 
 
 class BulkInputError(InvalidInputError):
@@ -313,6 +400,18 @@ class StorageUnavailableError(UnavailableError):
         return cls(f"{folder} cannot be written: {error.strerror}.", remedy=remedy)
 
 
+class ServerUnavailableError(UnavailableError):
+    """The server does not answer."""
+
+    default_remedy = "Check the address; `mfgviz up` or `mfgviz serve` starts a server."
+
+
+class PortTakenError(UnavailableError):
+    """Another program listens on that port."""
+
+    default_remedy = "Choose another: MFGVIZ_API_PORT, or 0 for any that is free."
+
+
 class NoWorkerError(UnavailableError):
     """No worker is running."""
 
@@ -371,3 +470,13 @@ class ReplayDiffersError(ConflictError):
 
 class AlteredImageError(InvalidInputError):
     """The image's pixels are not the ones that were recorded."""
+
+
+def error_of(plain: dict[str, str]) -> MfgvizError:
+    """The error that a JSON answer stands for, of the class that its code names."""
+    kinds = [MfgvizError]
+    for kind in kinds:
+        if kind.code == plain.get("code"):
+            return kind(plain.get("message"), remedy=plain.get("remedy", ""))
+        kinds.extend(kind.__subclasses__())
+    return MfgvizError(plain.get("message"), remedy=plain.get("remedy", ""))

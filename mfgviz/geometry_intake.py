@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -42,8 +42,8 @@ class TakenFile:
             after_commit(session, lambda: doorbell.ring(TASK_READ_GEOMETRY, [geometry_id]))
 
 
-def take_file(runtime: Runtime, path: Path) -> TakenFile:
-    """Look into a CAD file and store it.
+def take_file(runtime: Runtime, path: Path, file_name: str | None = None) -> TakenFile:
+    """Look into a CAD file and store it, under its own name or under that one.
 
     Raises:
         GeometryError: it cannot be used; nothing is stored.
@@ -56,7 +56,10 @@ def take_file(runtime: Runtime, path: Path) -> TakenFile:
         read = toolbox.run_tool("read-geometry", {"path": str(path.absolute())})
         facts = GeometryFacts(read["format"], read["shape_digest"], read["facts"])
         warnings = read["warnings"]
-    return TakenFile(catalog.store_file(runtime.blobs, path, largest), facts, tuple(warnings))
+    stored = catalog.store_file(runtime.blobs, path, largest)
+    if file_name is not None:
+        stored = replace(stored, file_name=file_name)
+    return TakenFile(stored, facts, tuple(warnings))
 
 
 @contextmanager

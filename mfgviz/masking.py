@@ -1,4 +1,4 @@
-"""Secrets in URLs, and in what drivers say of URLs: shown as stars."""
+"""Secrets in URLs and tokens, and in what drivers say of URLs: shown as stars."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ _PATHS = ("sqlite", "file")  # what follows is a path
 _QUERY_SECRET = re.compile(
     r"([?&][^=&\s]*(?:pass|pwd|secret|token|key|sig|sas|credential)[^=&\s]*=)([^&\s]*)", re.IGNORECASE
 )
+_TOKEN = re.compile(r"\bmfgv_[\w-]+")
 # Shorter pieces of a password would star half of any message.
 _SHORTEST_PIECE = 4
 
@@ -20,6 +21,7 @@ def mask_secret(url: str) -> str:
     A password may hold any character, so it reaches to the last @. What looks like a secret and is no URL
     is not shown at all.
     """
+    url = _TOKEN.sub(STARS, url)
     scheme, separator, rest = url.partition("://")
     if not separator:
         return STARS if re.search("[:@=]", url) else url

@@ -41,6 +41,21 @@ def expand_prompt(template: str, fields: Mapping[str, object]) -> list[str]:
     return [" ".join("".join(parts).split()) for parts in itertools.product(*pieces)]
 
 
+def field_names(template: str) -> list[str]:
+    """The fields that the template needs, in the order of their first use.
+
+    Raises:
+        PromptTemplateError: a brace stands alone.
+    """
+    names: dict[str, None] = {}
+    for match in _TOKEN.finditer(template):
+        if match.group(1) is None:
+            _choices(match, {})
+        elif "|" not in match.group(1):
+            names[match.group(1).strip()] = None
+    return list(names)
+
+
 def _choices(match: re.Match[str], fields: Mapping[str, object]) -> list[str]:
     token = match.group(0)
     if token in ("{{", "}}"):

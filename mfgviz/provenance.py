@@ -74,14 +74,19 @@ def thumbnail(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def open_image(content: bytes, what: str) -> Image.Image:
-    """Decode an image, its pixels loaded.
+def open_image(content: bytes, what: str, max_pixels: int | None = None) -> Image.Image:
+    """Decode an image, its pixels loaded; one of more than `max_pixels` is refused before that.
 
     Raises:
         ImageUnreadableError: it is damaged, of another format, or unreasonably large.
     """
     try:
         image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise ImageUnreadableError(
+                f"{what} has {image.width}x{image.height} px; {max_pixels:,} pixels are allowed.",
+                remedy="Make it smaller, or raise MFGVIZ_IMAGE_MAX_PIXELS.",
+            )
         image.load()
     except UnidentifiedImageError as error:
         raise ImageUnreadableError(f"{what} is no PNG, JPEG or WebP image.") from error

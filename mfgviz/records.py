@@ -37,6 +37,7 @@ from mfgviz.vocabulary import (
     JobState,
     LifecycleState,
     ReviewState,
+    Role,
 )
 
 
@@ -259,6 +260,14 @@ class RenderJob(Record):
         ),
         Index("ix_render_jobs_revision_id_fingerprint", "revision_id", "fingerprint"),
         Index("ix_render_jobs_state_id", "state", "id"),
+        # What one requester waits for: few rows of many, whoever else has filled the queue.
+        Index(
+            "ix_render_jobs_unfinished",
+            "requester",
+            "id",
+            postgresql_where=text("state IN ('queued', 'running')"),
+            sqlite_where=text("state IN ('queued', 'running')"),
+        ),
     )
 
     id: Mapped[int] = _primary()
@@ -337,6 +346,15 @@ class Rendition(Record):
         CheckConstraint("width > 0 AND height > 0", name="size_positive"),
         CheckConstraint("length(blob_digest) = 64 AND length(pixel_digest) = 64", name="digest_sha256"),
         Index("ix_renditions_revision_id_id", "revision_id", "id"),
+        # A revision has one primary image at most.
+        Index(
+            "uq_renditions_primary",
+            "revision_id",
+            unique=True,
+            postgresql_where=text("is_primary"),
+            sqlite_where=text("is_primary"),
+        ),
+        CheckConstraint("NOT is_primary OR review_state <> 'rejected'", name="primary_not_rejected"),
     )
 
     id: Mapped[int] = _primary()
@@ -350,6 +368,10 @@ class Rendition(Record):
     thumbnail_digest: Mapped[str] = mapped_column(DIGEST)
     pixel_digest: Mapped[str] = mapped_column(DIGEST, index=True)
     review_state: Mapped[str] = mapped_column(String(16), default=ReviewState.PROPOSED)
+    reviewed_by: Mapped[str | None] = mapped_column(String(256))
+    reviewed_at: Mapped[datetime | None]
+    review_comment: Mapped[str | None] = mapped_column(String(2000))
+    is_primary: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     software: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = _created()
     revision: Mapped[PartRevision] = relationship()
@@ -368,6 +390,62 @@ class Worker(Record):
     version: Mapped[str] = mapped_column(String(64))
     started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class PromptTemplate(Record):
+    """A named prompt with fields, views and sampler settings. A change is the next version; old ones stay."""
+
+    __tablename__ = "prompt_templates"
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        CheckConstraint("version > 0", name="version_positive"),
+    )
+
+    id: Mapped[int] = _primary()
+    name: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    title: Mapped[str] = mapped_column(String(200), default="")
+    prompt: Mapped[str] = mapped_column(String(4000))
+    negative_prompt: Mapped[str] = mapped_column(String(4000), default="")
+    views: Mapped[list[str]] = mapped_column(default=list)
+    sampling: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    retired: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = _created()
+    created_by: Mapped[str] = mapped_column(String(256))
+
+
+class AccessToken(Record):
+    """A key to the HTTP API. Only the hash of its secret is kept; `mfgviz.tokens` says how it is made."""
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (
+        _one_of("role", Role),
+        CheckConstraint("length(secret_digest) = 64", name="digest_sha256"),
+    )
+
+    id: Mapped[int] = _primary()
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    requester: Mapped[str] = mapped_column(String(256))
+    role: Mapped[str] = mapped_column(String(16))
+    scopes: Mapped[list[str]]
+    secret_digest: Mapped[str] = mapped_column(DIGEST, unique=True)
+    created_at: Mapped[datetime] = _created()
+    created_by: Mapped[str] = mapped_column(String(256))
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Record):
+    """What was answered to a submit that came with a key: the same submit again is the same answer."""
+
+    __tablename__ = "idempotency_keys"
+
+    requester: Mapped[str] = mapped_column(String(256), primary_key=True)
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    request_digest: Mapped[str] = mapped_column(DIGEST)
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW, index=True)
 
 
 class Rule(Record):

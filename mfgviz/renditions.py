@@ -1,4 +1,4 @@
-"""The images of revisions: attach, look up, export, verify, compare with a replay."""
+"""The images of revisions: attach, look up, review, export, verify, compare with a replay."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Update, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
 from mfgviz import __version__, provenance
+from mfgviz.catalog import check_text
 from mfgviz.errors import (
     AlteredImageError,
+    IllegalMoveError,
     ImageUnreadableError,
     InputFileNotFoundError,
     InvalidInputError,
@@ -24,10 +27,12 @@ from mfgviz.errors import (
     StorageUnavailableError,
 )
 from mfgviz.jobs import NewRendition
+from mfgviz.journal import audit, emit
 from mfgviz.provenance import ImageFormat
-from mfgviz.records import PartRevision, RenderJob, Rendition
+from mfgviz.records import PartRevision, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
 from mfgviz.storage import BlobStore
+from mfgviz.vocabulary import REVIEW_MOVES, ReviewState
 
 FORMATS: dict[str, ImageFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 # How far two JPEG decoders' roundings may lie apart, in levels of 255.
@@ -44,6 +49,17 @@ class Shown:
     revision_label: str
     request: RenderRequest
     fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionFilter:
+    """Which renditions to list; newest first, before that id."""
+
+    revision_id: int | None = None
+    job_id: int | None = None
+    review_state: ReviewState | None = None
+    before: int | None = None
+    limit: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +127,105 @@ def get(session: Session, rendition_id: int) -> Rendition:
 
 def list_renditions(session: Session, revision: PartRevision, limit: int = 200) -> list[Rendition]:
     """The renditions of a revision, newest first."""
-    query = select(Rendition).where(Rendition.revision_id == revision.id).order_by(Rendition.id.desc())
-    return list(session.scalars(query.options(*_LOADED).limit(limit)))
+    return find(session, RenditionFilter(revision_id=revision.id, limit=limit))
+
+
+def find(session: Session, wanted: RenditionFilter) -> list[Rendition]:
+    """The renditions that fit the filter, newest first."""
+    query = select(Rendition).order_by(Rendition.id.desc()).limit(wanted.limit)
+    for column, value in (
+        (Rendition.revision_id, wanted.revision_id),
+        (Rendition.job_id, wanted.job_id),
+        (Rendition.review_state, wanted.review_state),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.before is not None:
+        query = query.where(Rendition.id < wanted.before)
+    return list(session.scalars(query.options(*_LOADED)))
 
 
 def of_job(session: Session, job_id: int) -> list[Rendition]:
     """The renditions of a job, in their order."""
     query = select(Rendition).where(Rendition.job_id == job_id).order_by(Rendition.index)
     return list(session.scalars(query.options(*_LOADED)))
+
+
+def primary_of(session: Session, revision_id: int) -> int | None:
+    """The id of the rendition that stands for a revision, or None."""
+    query = select(Rendition.id).where(Rendition.revision_id == revision_id, Rendition.is_primary)
+    return session.scalar(query)
+
+
+def review(
+    session: Session, rendition: Rendition, state: ReviewState, actor: str, comment: str | None = None
+) -> None:
+    """Approve a rendition, reject it, or take that back. A rejected one stands for its revision no more.
+
+    Raises:
+        IllegalMoveError: it was superseded, or somebody else reviewed it at the same moment.
+        InvalidInputError: the comment holds what is no text.
+    """
+    check_text("comment", comment or "")
+    current = ReviewState(rendition.review_state)
+    if state not in REVIEW_MOVES[current]:
+        raise IllegalMoveError(f"Render {rendition.id} is {current} and cannot become {state}.")
+    values: dict[str, Any] = {"review_state": state, "reviewed_by": actor, "reviewed_at": utcnow()}
+    if state is ReviewState.REJECTED:
+        values["is_primary"] = False
+    moved = session.scalar(
+        update(Rendition)
+        .where(Rendition.id == rendition.id, Rendition.review_state == current)
+        .values(review_comment=comment or None, **values)
+        .returning(Rendition.id)
+        .execution_options(synchronize_session=False)
+    )
+    if moved is None:
+        raise IllegalMoveError(f"Render {rendition.id} was reviewed by somebody else just now.")
+    session.refresh(rendition, ["review_state", "reviewed_by", "reviewed_at", "review_comment", "is_primary"])
+    details = {"render": rendition.id, "from": current, "to": state, "comment": comment}
+    audit(session, actor, "render.reviewed", rendition.revision.reference, details)
+    emit(session, f"render.{state}", rendition.revision_id, {"render": rendition.id, "by": actor})
+
+
+def set_primary(session: Session, rendition: Rendition, actor: str) -> None:
+    """Let a rendition stand for its revision, in place of the one that did.
+
+    Raises:
+        IllegalMoveError: it is rejected or superseded, or somebody else chose another at the same moment.
+    """
+    if rendition.review_state in (ReviewState.REJECTED, ReviewState.SUPERSEDED):
+        raise IllegalMoveError(
+            f"Render {rendition.id} is {rendition.review_state}: it cannot stand for its revision."
+        )
+    if rendition.is_primary:
+        return
+    _clear_primary(session, rendition.revision_id)
+    try:
+        with session.begin_nested():
+            session.execute(_primary(Rendition.id == rendition.id, chosen=True))
+    except IntegrityError as error:
+        raise IllegalMoveError(
+            f"Somebody else chose a primary render of {rendition.revision.reference} just now."
+        ) from error
+    session.refresh(rendition, ["is_primary"])
+    audit(session, actor, "render.made_primary", rendition.revision.reference, {"render": rendition.id})
+
+
+def clear_primary(session: Session, revision: PartRevision, actor: str) -> None:
+    """Let no rendition stand for the revision."""
+    if _clear_primary(session, revision.id):
+        audit(session, actor, "render.primary_cleared", revision.reference)
+
+
+def _clear_primary(session: Session, revision_id: int) -> bool:
+    mine = (Rendition.revision_id == revision_id) & Rendition.is_primary
+    return bool(session.scalars(_primary(mine, chosen=False).returning(Rendition.id)).all())
+
+
+def _primary(which: ColumnElement[bool], *, chosen: bool) -> Update:
+    statement = update(Rendition).where(which).values(is_primary=chosen)
+    return statement.execution_options(synchronize_session=False)
 
 
 def export(blobs: BlobStore, rendition: Rendition, target: Path) -> Path:
@@ -133,10 +240,7 @@ def export(blobs: BlobStore, rendition: Rendition, target: Path) -> Path:
         raise InvalidInputError(
             f"{target} has the extension {target.suffix!r}.", remedy=f"Use one of {', '.join(FORMATS)}."
         )
-    content = blobs.get(rendition.blob_digest)
-    if image_format != "png":
-        image = provenance.open_image(content, f"The blob of render {rendition.id}")
-        content = provenance.encode(image, provenance.read_record(image, "The blob"), image_format)
+    content = encoded(blobs, rendition, image_format)
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,6 +253,15 @@ def export(blobs: BlobStore, rendition: Rendition, target: Path) -> Path:
             f"{target} cannot be written: {error.strerror}.", remedy="Choose another folder, or make room."
         ) from error
     return target
+
+
+def encoded(blobs: BlobStore, rendition: Rendition, image_format: ImageFormat) -> bytes:
+    """The rendition as a file of that format, its record and mark kept. Errors as `BlobStore.get`."""
+    content = blobs.get(rendition.blob_digest)
+    if image_format == "png":
+        return content
+    image = provenance.open_image(content, f"The blob of render {rendition.id}")
+    return provenance.encode(image, provenance.read_record(image, "The blob"), image_format)
 
 
 def verify(session: Session, blobs: BlobStore, path: Path) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from mfgviz.database import Database
+from mfgviz.live import Live
 from mfgviz.queue import Doorbell
 from mfgviz.settings import Settings
 from mfgviz.storage import BlobStore
@@ -31,11 +32,16 @@ class Runtime:
         """The broker, to ring workers."""
         return Doorbell(self.settings)
 
+    @cached_property
+    def live(self) -> Live:
+        """Live progress of jobs."""
+        return Live(self.settings)
+
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("db", "doorbell"):
+        for name in ("db", "doorbell", "live"):
             opened = self.__dict__.pop(name, None)
             if isinstance(opened, Database):
                 opened.dispose()
-            elif isinstance(opened, Doorbell):
+            elif isinstance(opened, Doorbell | Live):
                 opened.close()

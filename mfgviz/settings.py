@@ -28,6 +28,7 @@ ENV_PREFIX = "MFGVIZ_"
 EMBEDDED = "embedded"
 OTHER_VARIABLES = {"MFGVIZ_CONFIG", "MFGVIZ_TRAINING_DIR"}
 MAX_REQUESTER = 256
+LIVE_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # Linux allows 107 bytes in a unix socket's path.
 SOCKET_PATH_LIMIT_BYTES = 100
@@ -89,13 +90,29 @@ class Settings:
     tessellation_timeout_s: float = _setting(120.0, "How long the mesher may run on one file.")
     tessellation_memory_bytes: int = _setting(8 * 2**30, "Memory the mesher may use for one file.")
     cache_max_bytes: int = _setting(4 * 2**30, "Size of the worker's cache of meshes and control maps.")
+    api_host: str = _setting(
+        "127.0.0.1", "Where the HTTP API listens; 0.0.0.0 is every address of this host."
+    )
+    api_port: int = _setting(8737, "The HTTP API's port; 0 takes one that is free.")
+    cors_origins: str = _setting("", "Web pages that may call the API, separated by commas; none by default.")
+    requests_per_minute: int = _setting(1200, "HTTP requests that one token may send to one server process.")
+    queued_jobs_max: int = _setting(10_000, "Waiting jobs that one requester may have through the HTTP API.")
+    image_max_pixels: int = _setting(4096 * 4096, "Largest starting image taken in over HTTP, in pixels.")
+    live_url: str = _setting(
+        "broker",
+        "Redis URL for live progress and previews; `broker` is the broker where that is Redis, else polling.",
+        secret=True,
+    )
+    server_url: str = _setting("", "A server whose HTTP API the commands use instead of the database.")
+    token: str = _setting("", "The token for that server.", secret=True)
     log_level: str = _setting("WARNING", "Least severity that is logged: DEBUG, INFO, WARNING or ERROR.")
 
     def __post_init__(self) -> None:
         positive = (
             "claim_images", "lease_s", "max_attempts", "soft_time_limit_s", "hard_time_limit_s",
             "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes", "tessellation_timeout_s",
-            "tessellation_memory_bytes", "cache_max_bytes",
+            "tessellation_memory_bytes", "cache_max_bytes", "requests_per_minute", "queued_jobs_max",
+            "image_max_pixels",
         )  # fmt: skip
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
@@ -107,8 +124,14 @@ class Settings:
                 f"requester has {len(self.requester)} characters, but must have 1 to {MAX_REQUESTER}."
             )
         self._check_broker()
+        if self.live_url != "broker" and self.live_redis_url is None:
+            raise InvalidSettingError(
+                f"live_url is {mask_secret(self.live_url)!r}, but must be `broker` or a Redis URL."
+            )
         if self.hard_time_limit_s <= self.soft_time_limit_s:
             raise InvalidSettingError("hard_time_limit_s must be above soft_time_limit_s.")
+        if not 0 <= self.api_port <= 65535:
+            raise InvalidSettingError(f"api_port is {self.api_port}, but must be from 0 to 65535.")
         if self.device not in ("auto", "cpu", "mps") and not re.fullmatch(r"cuda(:\d+)?", self.device):
             raise InvalidSettingError(
                 f"device is {self.device!r}, but must be auto, cpu, mps, cuda or cuda:N."
@@ -168,6 +191,12 @@ class Settings:
     def storage_url(self) -> str:
         """The blob store's URL with `embedded` resolved."""
         return (self.data_dir.absolute() / "blobs").as_uri() if self.blob_url == EMBEDDED else self.blob_url
+
+    @property
+    def live_redis_url(self) -> str | None:
+        """Where live progress goes, as a Redis URL, or None where there is no Redis."""
+        url = self.celery_broker_url if self.live_url == "broker" else self.live_url
+        return url if url.partition("://")[0] in LIVE_SCHEMES else None
 
     @property
     def cache_dir(self) -> Path:

@@ -12,7 +12,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from mfgviz.errors import MfgvizError, ToolMissingError
+from mfgviz.errors import MfgvizError, ToolMissingError, error_of
 
 NEEDED = ("numpy", "trimesh", "cascadio", "embreex", "torch", "diffusers")
 
@@ -48,13 +48,3 @@ def run_tool(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         raise error_of(answer["error"])
     return answer
-
-
-def error_of(plain: dict[str, str]) -> MfgvizError:
-    """The error that a JSON answer stands for, of the class that its code names."""
-    kinds = [MfgvizError]
-    for kind in kinds:
-        if kind.code == plain.get("code"):
-            return kind(plain.get("message"), remedy=plain.get("remedy", ""))
-        kinds.extend(kind.__subclasses__())
-    return MfgvizError(plain.get("message"), remedy=plain.get("remedy", ""))

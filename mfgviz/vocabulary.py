@@ -45,6 +45,24 @@ class ReviewState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Scope(StrEnum):
+    """What a token lets its holder do."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    REVIEW = "review"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    """Who the holder of a token is; `ROLE_SCOPES` says what they may do."""
+
+    VIEWER = "viewer"
+    ENGINEER = "engineer"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
 class Priority(IntEnum):
     """The higher is served first."""
 
@@ -99,6 +117,20 @@ LIFECYCLE_MOVES: dict[LifecycleState, frozenset[LifecycleState]] = {
     LifecycleState.OTHER: frozenset(
         {LifecycleState.IN_WORK, LifecycleState.IN_REVIEW, LifecycleState.RELEASED, LifecycleState.OBSOLETE}
     ),
+}
+
+REVIEW_MOVES: dict[ReviewState, frozenset[ReviewState]] = {
+    ReviewState.PROPOSED: frozenset({ReviewState.APPROVED, ReviewState.REJECTED, ReviewState.SUPERSEDED}),
+    ReviewState.APPROVED: frozenset({ReviewState.PROPOSED, ReviewState.REJECTED, ReviewState.SUPERSEDED}),
+    ReviewState.REJECTED: frozenset({ReviewState.PROPOSED, ReviewState.APPROVED}),
+    ReviewState.SUPERSEDED: frozenset(),
+}
+
+ROLE_SCOPES: dict[Role, tuple[Scope, ...]] = {
+    Role.VIEWER: (Scope.READ,),
+    Role.ENGINEER: (Scope.READ, Scope.SUBMIT),
+    Role.APPROVER: (Scope.READ, Scope.SUBMIT, Scope.REVIEW),
+    Role.ADMIN: (Scope.READ, Scope.SUBMIT, Scope.REVIEW, Scope.ADMIN),
 }
 
 STANDARD_VIEWS = ("iso", "front", "back", "left", "right", "top", "bottom")

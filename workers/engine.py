@@ -40,6 +40,7 @@ from mfgviz.vocabulary import CUSTOM_VIEW, Mode
 from workers.lease import LeaseKeeper
 from workers.limits import Limits
 from workers.maps import MapsSource, is_cut
+from workers.telling import Teller
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,10 +134,16 @@ class Engine:
 
     def run(self, claim: Claim) -> None:
         """Render all jobs of a claim; each ends in a state of its own."""
+        self._tell_moved(*claim.jobs)
         with LeaseKeeper(self._runtime.db, claim, self._limits, self.stopping) as keeper:
             opened = {one.job.id: one for one in self._open(claim)}
             shots = [shot for one in opened.values() for shot in self._shots(one, keeper)]
             self._sample_jobs(shots, opened, keeper)
+        self._runtime.live.drop_preview([job.id for job in claim.jobs])
+        self._tell_moved(*claim.jobs)
+
+    def _tell_moved(self, *moved: ClaimedJob) -> None:
+        Teller(self._runtime.live, moved).moved()
 
     # -- 1. what the jobs show -------------------------------------------------------------------------
     def _open(self, claim: Claim) -> list[OpenJob]:
@@ -225,7 +232,8 @@ class Engine:
                 if not chunk:
                     continue
                 self._note_cuts(model, chunk, opened)
-                on_step = _progress_of(keeper, chunk, number, len(chunks))
+                teller = Teller(self._runtime.live, [shot.job for shot in chunk])
+                on_step = _progress_of(keeper, teller, chunk, (number, len(chunks)))
                 images = sample_within_memory(model, make_batch(chunk), on_step)
                 for shot, image in zip(chunk, images, strict=True):
                     self._keep(shot, image, opened[shot.job.id], keeper)
@@ -252,6 +260,7 @@ class Engine:
             return
         self._save(lambda: jobs.complete(self._runtime.db, keeper.claim, job_id, opened.done, opened.notes))
         keeper.close_job(job_id)
+        self._tell_moved(shot.job)
         log.info("job %d: %d image(s) attached", job_id, len(opened.done))
 
     # -- how things end ------------------------------------------------------------------------------------
@@ -362,12 +371,15 @@ def _made(opened: dict[int, OpenJob], shot: Shot) -> bool:
 
 
 def _progress_of(
-    keeper: LeaseKeeper, chunk: Sequence[Shot], number: int, chunks: int
+    keeper: LeaseKeeper, teller: Teller, chunk: Sequence[Shot], part: tuple[int, int]
 ) -> Callable[[StepInfo], None]:
-    """Steps are counted over all chunks of the claim."""
+    """Steps are counted over all chunks of the claim; `part` is this chunk's number, and their count."""
     ids = frozenset(shot.job.id for shot in chunk)
+    number, chunks = part
 
     def on_step(info: StepInfo) -> None:
-        keeper.step(number * info.total + info.step, chunks * info.total, ids)
+        step, total = number * info.total + info.step, chunks * info.total
+        keeper.step(step, total, ids)
+        teller.step(step, total, info)
 
     return on_step

@@ -18,13 +18,16 @@ EXIT_INTERRUPTED = 130
 # name: (where it is, what it does)
 COMMANDS = {
     "demo": ("mfgviz.cli.local:demo", "Render a sample part from start to end."),
-    "up": ("mfgviz.cli.local:up", "Run broker and worker on this machine until Ctrl-C."),
+    "up": ("mfgviz.cli.local:up", "Run broker, worker and HTTP API on this machine until Ctrl-C."),
+    "serve": ("mfgviz.cli.local:serve", "Run the HTTP API alone, on a server."),
     "doctor": ("mfgviz.cli.local:doctor", "Say what is configured, what answers, and what to do."),
     "parts": ("mfgviz.cli.parts:parts", "Add, list, change and import parts."),
     "revisions": ("mfgviz.cli.revisions:revisions", "Revisions of parts: CAD files, states, control maps."),
     "jobs": ("mfgviz.cli.jobs:jobs", "Submit, watch, cancel and retry render jobs."),
     "renders": ("mfgviz.cli.renders:renders", "List, export, verify and replay renders."),
     "models": ("mfgviz.cli.models:models", "The diffusion models that requests can name."),
+    "templates": ("mfgviz.cli.templates:templates", "Named prompts with fields and views."),
+    "tokens": ("mfgviz.cli.tokens:tokens", "Keys to the HTTP API: create, list, revoke."),
     "workers": ("mfgviz.cli.workers:workers", "The workers that reported themselves."),
     "db": ("mfgviz.cli.db:db", "The database's tables."),
     "config": ("mfgviz.cli.config:config", "The settings in force."),
@@ -34,7 +37,7 @@ COMMANDS = {
 EPILOG = """\b
 Exit codes: 0 done · 1 unexpected · 2 usage · 3 not found · 4 conflict ·
 5 invalid input · 6 a service does not answer · 7 a job failed ·
-8 a job was cancelled · 130 interrupted
+8 a job was cancelled · 9 not allowed · 130 interrupted
 
 \b
 Example:
@@ -72,9 +75,16 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="mfgviz")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Ask a server's HTTP API instead of the database; MFGVIZ_TOKEN holds the token.",
+)
 @click.pass_context
-def group(context: click.Context) -> None:
+def group(context: click.Context, server: str | None) -> None:
     """Give CAD part revisions their pictures: diffusion renders held to the part's true geometry."""
+    if server is not None:
+        os.environ["MFGVIZ_SERVER_URL"] = server
     if os.environ.get("NO_COLOR"):
         context.color = False
 

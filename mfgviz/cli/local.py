@@ -1,4 +1,4 @@
-"""`mfgviz up`, `mfgviz demo`, `mfgviz doctor`."""
+"""`mfgviz up`, `mfgviz serve`, `mfgviz demo`, `mfgviz doctor`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mfgviz.cli.output import Output, command_output
+from mfgviz.masking import mask_secret
 
 if TYPE_CHECKING:
     from mfgviz.local import LocalStack
@@ -26,34 +27,76 @@ DEMO_PART = "BRK-0042"
 @click.command()
 @command_output
 def up(out: Output) -> None:
-    """Run broker and worker on this machine, until Ctrl-C stops them together.
+    """Run broker, worker and HTTP API on this machine, until Ctrl-C stops them together.
 
     \b
     Example: mfgviz up
     """
-    from mfgviz.local import LocalStack
+    from mfgviz.local import LocalStack, is_loopback, local_token
 
     settings = out.runtime.settings
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _frame: stopped.append(got))
-    with LocalStack(settings, out.note) as stack:
+    with LocalStack(settings, out.note, api=True) as stack:
         told = {"state": "running", "pid": os.getpid(), "data_dir": str(settings.data_dir)}
-        told |= {"broker": settings.celery_broker_url, "logs": str(stack.log_file("worker").parent)}
-        out.item(told, _up_text(settings, stack))
+        told |= {"broker": mask_secret(settings.celery_broker_url)}
+        told |= {"logs": str(stack.log_file("worker").parent), "api": stack.api_url}
+        if settings.is_embedded_database and is_loopback(settings.api_host):
+            token = local_token(out.runtime)
+            told |= {"token": token, "connect": f"{stack.api_url}/#token={token}"}
+        out.item(told, _up_text(settings, told))
         stack.run(lambda: bool(stopped))
         out.note("Stopping; running jobs are handed back to the queue …")
 
 
-def _up_text(settings: Settings, stack: LocalStack) -> str:
+def _up_text(settings: Settings, told: dict[str, Any]) -> str:
+    connect = (
+        f"CAD programs connect with: {told['connect']}\n"
+        if "connect" in told
+        else "CAD programs need a token: mfgviz tokens create NAME --role engineer\n"
+    )
     return (
         f"mfgviz is up on {settings.data_dir}. Ctrl-C stops it; jobs that wait are kept.\n"
-        f"Logs: {stack.log_file('worker').parent}\n"
+        f"HTTP API: {told['api']}\n"
+        f"{connect}"
+        f"Logs: {told['logs']}\n"
         "In another terminal:\n"
         "  mfgviz parts add BRK-0042 --attr material=steel\n"
         "  mfgviz revisions add BRK-0042 A --file bracket.step\n"
         '  mfgviz jobs submit BRK-0042@A "{material}, studio light" --wait --out renders'
     )
+
+
+@click.command()
+@click.option("--host", help="The address to listen on. [MFGVIZ_API_HOST]")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one. [MFGVIZ_API_PORT]")
+@click.option("--fd", type=int, hidden=True, help="A listening socket that the parent process opened.")
+@command_output
+def serve(out: Output, host: str | None, port: int | None, fd: int | None) -> None:
+    """Run the HTTP API alone, until Ctrl-C: for servers, where database, broker and workers run elsewhere.
+
+    \b
+    Example: mfgviz serve --host 0.0.0.0 --port 8737
+    """
+    import socket
+
+    from mfgviz import schema
+    from mfgviz.api.app import run
+    from mfgviz.local import listen
+
+    settings = out.runtime.settings
+    schema.require_current(out.runtime.db)
+    if fd is not None:
+        run(settings, socket.socket(fileno=fd))
+        return
+    listening = listen(host or settings.api_host, settings.api_port if port is None else port)
+    where, number = listening.getsockname()[:2]
+    url = f"http://[{where}]:{number}" if ":" in where else f"http://{where}:{number}"
+    out.item(
+        {"state": "running", "pid": os.getpid(), "api": url}, f"mfgviz listens on {url}. Ctrl-C stops it."
+    )
+    run(settings, listening)
 
 
 @click.command()

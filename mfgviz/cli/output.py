@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mfgviz.errors import MfgvizError
+from mfgviz.errors import InvalidInputError, MfgvizError
 
 if TYPE_CHECKING:
     from mfgviz.bulk import Rejected
+    from mfgviz.client import Client
     from mfgviz.runtime import Runtime
+    from mfgviz.service import Service
+
+    Doors = Service | Client
 
 R = TypeVar("R")
 Row = dict[str, Any]
@@ -35,6 +39,7 @@ class Output:
 
     as_json: bool = False
     _runtime: Runtime | None = field(default=None, repr=False)
+    _doors: Doors | None = field(default=None, repr=False)
 
     @property
     def is_terminal(self) -> bool:
@@ -51,10 +56,35 @@ class Output:
             from mfgviz.settings import load_settings
 
             settings = load_settings()
+            if settings.server_url:
+                command = click.get_current_context().command_path
+                raise InvalidInputError(
+                    f"`{command}` works on this host's database and files, not through a server.",
+                    remedy="Run it on the server's host, without --server and MFGVIZ_SERVER_URL.",
+                )
             logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
             self._runtime = Runtime(settings)
             click.get_current_context().call_on_close(self._runtime.close)
         return self._runtime
+
+    @property
+    def doors(self) -> Doors:
+        """What people can ask for: of the database, or of the server that `--server` names."""
+        if self._doors is None:
+            from mfgviz.settings import load_settings
+
+            settings = load_settings()
+            if settings.server_url:
+                from mfgviz.client import Client
+
+                client = Client(settings.server_url, settings.token)
+                click.get_current_context().call_on_close(client.close)
+                self._doors = client
+            else:
+                from mfgviz.service import Service
+
+                self._doors = Service(self.runtime, self.actor)
+        return self._doors
 
     @property
     def actor(self) -> str:

@@ -63,6 +63,7 @@ class ClaimedJob:
     revision_id: int
     attempt: int
     request: RenderRequest
+    requester: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,13 @@ def _take(db: Database, claimant: Claimant) -> Claim | None:
                 error_code=None,
                 error_message=None,
             )
-            .returning(RenderJob.id, RenderJob.revision_id, RenderJob.attempts_made, RenderJob.request)
+            .returning(
+                RenderJob.id,
+                RenderJob.revision_id,
+                RenderJob.attempts_made,
+                RenderJob.request,
+                RenderJob.requester,
+            )
             .execution_options(synchronize_session=False)
         )
         rows = sorted(taken, key=lambda row: batch.index(row.id))
@@ -175,7 +182,7 @@ def _take(db: Database, claimant: Claimant) -> Claim | None:
     return replace(claimed, jobs=jobs)
 
 
-def _read(session: Session, claim: Claim, row: Row[int, int, int, dict[str, Any]]) -> ClaimedJob | None:
+def _read(session: Session, claim: Claim, row: Row[int, int, int, dict[str, Any], str]) -> ClaimedJob | None:
     """The claimed job of a row; one whose request another version wrote ends here, or it would be claimed
     for ever and nothing behind it."""
     try:
@@ -185,7 +192,7 @@ def _read(session: Session, claim: Claim, row: Row[int, int, int, dict[str, Any]
         _end(session, claim, row.id, JobState.FAILED, AttemptOutcome.FAILED, failure)
         emit(session, "job.failed", row.revision_id, {"job": row.id, "code": failure.code})
         return None
-    return ClaimedJob(row.id, row.revision_id, row.attempts_made, request)
+    return ClaimedJob(row.id, row.revision_id, row.attempts_made, request, row.requester)
 
 
 def _open_attempts(token: str, worker: str) -> Insert:

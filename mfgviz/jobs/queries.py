@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Row, and_, func, literal_column, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from mfgviz.errors import JobNotFoundError
@@ -55,6 +55,8 @@ class WaitReport:
     told: str
 
 
+# In literals, so that the planner can prove the partial index over them.
+IS_UNFINISHED = RenderJob.state.in_((literal_column("'queued'"), literal_column("'running'")))
 _PROGRESS = select(
     RenderJob.id, RenderJob.state, RenderJob.step, RenderJob.total_steps, RenderJob.error_message
 )
@@ -147,12 +149,7 @@ def why(session: Session, job_id: int) -> WaitReport:
     )
     if state is not JobState.QUEUED:
         return WaitReport(job_id, state, None, (), running, None, workers, _told_of(job))
-    before = or_(
-        RenderJob.priority > job.priority,
-        and_(RenderJob.priority == job.priority, RenderJob.turn < job.turn),
-        and_(RenderJob.priority == job.priority, RenderJob.turn == job.turn, RenderJob.id < job.id),
-    )
-    waiting = and_(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow(), before)
+    waiting = _waiting_before(job.priority, job.turn, job.id)
     ahead = session.scalar(select(func.count()).where(waiting)) or 0
     order = (RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
     first = tuple(session.scalars(select(RenderJob.id).where(waiting).order_by(*order).limit(SHOWN_AHEAD)))
@@ -160,6 +157,29 @@ def why(session: Session, job_id: int) -> WaitReport:
     not_before = job.available_at if now is not None and job.available_at > now else None
     told = _told_of_waiting(job, ahead, not_before, workers)
     return WaitReport(job_id, state, ahead + 1, first, running, not_before, workers, told)
+
+
+def position_of(session: Session, job_id: int) -> int | None:
+    """1 for the next to be served; None for a job that does not wait, or is not there."""
+    at = session.execute(
+        select(RenderJob.priority, RenderJob.turn).where(
+            RenderJob.id == job_id, RenderJob.state == literal_column("'queued'")
+        )
+    ).one_or_none()
+    if at is None:
+        return None
+    waiting = _waiting_before(at.priority, at.turn, job_id)
+    return (session.scalar(select(func.count()).where(waiting)) or 0) + 1
+
+
+def _waiting_before(priority: int, turn: int, job_id: int) -> ColumnElement[bool]:
+    """The jobs that are served before that place."""
+    before = or_(
+        RenderJob.priority > priority,
+        and_(RenderJob.priority == priority, RenderJob.turn < turn),
+        and_(RenderJob.priority == priority, RenderJob.turn == turn, RenderJob.id < job_id),
+    )
+    return and_(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow(), before)
 
 
 def _told_of_waiting(

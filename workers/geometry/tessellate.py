@@ -22,8 +22,8 @@ from mfgviz.errors import (
     TessellationMemoryError,
     TessellationTimeoutError,
     UnreadableGeometryError,
+    error_of,
 )
-from mfgviz.toolbox import error_of
 from workers.geometry.formats import detect_format
 from workers.geometry.mesh import Mesh
 

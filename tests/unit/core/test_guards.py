@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mfgviz
-from mfgviz import errors, toolbox, vocabulary
+from mfgviz import errors, vocabulary
 from mfgviz.errors import MfgvizError
 from mfgviz.queue import ROUTES, make_celery
 from mfgviz.settings import Settings
@@ -75,7 +75,7 @@ def test_error_codes_are_unique_and_every_error_says_something() -> None:
 
 @pytest.mark.parametrize("kind", ALL_ERRORS)
 def test_an_error_survives_the_way_through_json(kind: type[MfgvizError]) -> None:
-    error = toolbox.error_of(kind("it broke", remedy="mend it").as_json())
+    error = errors.error_of(kind("it broke", remedy="mend it").as_json())
     assert type(error) is kind
     assert (error.message, error.remedy) == ("it broke", "mend it")
 
