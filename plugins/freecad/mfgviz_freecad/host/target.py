@@ -65,7 +65,7 @@ def check(target: Target) -> str:
         raise NothingToRender(
             tr("“{title}” has no shape. Recompute the document, or select a body.", title=target.title)
         )
-    if any(shape.ShapeType == "Solid" or shape.Solids for shape in shapes if not shape.isNull()):
+    if any(shape.Solids or any(shell.isClosed() for shell in shape.Shells) for shape in shapes if not shape.isNull()):
         return ""
     if any(shape.Faces for shape in shapes if not shape.isNull()):
         return tr("“{title}” has no solid: its surfaces are sent.", title=target.title)

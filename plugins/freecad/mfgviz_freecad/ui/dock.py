@@ -11,7 +11,7 @@ from ..net.submission import state_word
 from ..qt import Qt, QtCore, QtWidgets, Signal
 from .icons import icon
 from .strip import Strip
-from .widgets import Notice, PreviewLabel, SeedBox, Strength
+from .widgets import Notice, PreviewLabel, SeedBox, Strength, mute
 
 WIDTH_PX = 320
 SIDES_PX = (256, 384, 512, 640, 768, 1024, 1536, 2048)
@@ -53,12 +53,11 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         column.addWidget(self._make_progress())
         column.addLayout(self._make_strip_head())
         self.strip = Strip()
-        self.nothing = QtWidgets.QLabel(tr("No renders yet."))
-        self.nothing.setEnabled(False)
+        self.nothing = _label(tr("No renders yet."), muted=True)
         self.nothing.setWordWrap(True)
-        column.addWidget(self.nothing)
+        self.nothing.setAlignment(Qt.AlignTop)
+        column.addWidget(self.nothing, 1)
         column.addWidget(self.strip, 1)
-        column.addStretch(0)
         self.strip.setVisible(False)
         self.show_subject("", tr("Open a document with a part to render."), enabled=False)
 
@@ -110,11 +109,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.presets.menu().aboutToShow.connect(self._fill_presets)
         self._chips = QtWidgets.QHBoxLayout()
         self._chips.setSpacing(4)
-        side = QtWidgets.QVBoxLayout()
-        side.addWidget(_label(tr("Prompt")))
-        side.addStretch(1)
-        side.addWidget(self.presets)
-        grid.addLayout(side, 0, 0)
+        grid.addWidget(_label(tr("Prompt")), 0, 0, Qt.AlignTop)
         grid.addWidget(self.prompt, 0, 1)
         grid.addLayout(self._chips, 1, 1)
         self._fill_chips(["material", "appearance"])
@@ -173,6 +168,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.more.setAutoRaise(True)
         self.more.setToolButtonStyle(Qt.ToolButtonTextBesideIcon)
         self.more.setArrowType(Qt.RightArrow)
+        self.more.setStyleSheet("QToolButton { border: none; padding: 2px 0; }")
         grid.addWidget(self.more, 1, 1)
         self._options, inner = _grid()
         for at, (text, widget) in enumerate(
@@ -211,6 +207,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
 
     def _make_progress(self) -> Any:
         box = QtWidgets.QWidget()
+        box.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Maximum)
         column = QtWidgets.QVBoxLayout(box)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
@@ -404,6 +401,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
             chip.clicked.connect(lambda _=False, name=name: self._insert_field(name))
             self._chips.addWidget(chip)
         self._chips.addStretch(1)
+        self._chips.addWidget(self.presets)
 
     def _insert_field(self, name: str) -> None:
         self.prompt.insertPlainText(f"{{{name}}}")
@@ -436,6 +434,7 @@ LABEL_PX = 62
 def _grid() -> tuple[Any, Any]:
     """A widget with a grid whose first column is as wide as that of its neighbours."""
     box = QtWidgets.QWidget()
+    box.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Maximum)
     grid = QtWidgets.QGridLayout(box)
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setHorizontalSpacing(6)
@@ -447,8 +446,7 @@ def _grid() -> tuple[Any, Any]:
 
 def _label(text: str, *, muted: bool = False) -> Any:
     label = QtWidgets.QLabel(text)
-    label.setEnabled(not muted)
-    return label
+    return mute(label) if muted else label
 
 
 def _editable(words: tuple[str, ...]) -> Any:

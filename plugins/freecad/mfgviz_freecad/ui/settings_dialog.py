@@ -10,9 +10,9 @@ from ..core.preferences import Preferences
 from ..core.problems import Problem
 from ..i18n import tr
 from ..net.http import Answer, Api
-from ..qt import QtWidgets, Signal
+from ..qt import Qt, QtWidgets, Signal
 from .dock import SIDES_PX
-from .widgets import Notice
+from .widgets import Notice, mute
 
 
 class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
@@ -64,34 +64,40 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         layout.addWidget(self._habits_box())
         layout.addWidget(buttons)
         self.url.textChanged.connect(self._url_changed)
-        self.setMinimumWidth(460)
+        self.setFixedWidth(500)
 
     def _server_box(self) -> Any:
         box = QtWidgets.QGroupBox(tr("Server"))
-        form = QtWidgets.QFormLayout(box)
-        form.setFieldGrowthPolicy(QtWidgets.QFormLayout.ExpandingFieldsGrow)
-        form.addRow(tr("Address"), self.url)
-        form.addRow(tr("Token"), self.token)
+        grid = _grid(box)
         hint = QtWidgets.QLabel(
-            tr("Paste the connect string into the address: the token is taken out of it. "
-               "It is kept in the system's keyring where there is one, else in a file that only you can read.")
+            tr("Paste the connect string into the address: the token is taken out of it and kept "
+               "in the system's keyring, or where there is none in a file that only you can read.")
         )  # fmt: skip
         hint.setWordWrap(True)
-        hint.setEnabled(False)
-        form.addRow("", hint)
-        form.addRow("", self.test)
-        form.addRow(self.verdict)
+        grid.addWidget(QtWidgets.QLabel(tr("Address")), 0, 0)
+        grid.addWidget(self.url, 0, 1)
+        grid.addWidget(QtWidgets.QLabel(tr("Token")), 1, 0)
+        grid.addWidget(self.token, 1, 1)
+        grid.addWidget(mute(hint), 2, 1)
+        grid.addWidget(self.test, 3, 1, Qt.AlignLeft)
+        grid.addWidget(self.verdict, 4, 0, 1, 2)
         return box
 
     def _habits_box(self) -> Any:
         box = QtWidgets.QGroupBox(tr("Defaults"))
-        form = QtWidgets.QFormLayout(box)
-        form.addRow(tr("View"), self.view)
-        form.addRow(tr("Size"), self.side)
-        form.addRow(tr("Pictures"), self.count)
-        form.addRow("", self.on_save)
-        form.addRow("", self.embed)
+        grid = _grid(box)
+        rows = ((tr("View"), self.view), (tr("Size"), self.side), (tr("Pictures"), self.count))
+        for row, (text, widget) in enumerate(rows):
+            widget.setMinimumWidth(140)
+            grid.addWidget(QtWidgets.QLabel(text), row, 0)
+            grid.addWidget(widget, row, 1, Qt.AlignLeft)
+        grid.addWidget(self.on_save, 3, 0, 1, 2)
+        grid.addWidget(self.embed, 4, 0, 1, 2)
         return box
+
+    def _tell(self, mark: str, text: str) -> None:
+        self.verdict.tell(mark, text)
+        self.adjustSize()
 
     def _url_changed(self, text: str) -> None:
         if "#token=" not in text:
@@ -117,13 +123,13 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         try:
             server = self.server()
         except ConnectStringError as error:
-            self.verdict.tell("error", tr(str(error)))
+            self._tell("error", tr(str(error)))
             return
         if not server.token:
-            self.verdict.tell("mark_doubtful", tr("Enter a token. `mfgviz up` prints one; your administrator makes others."))
+            self._tell("mark_doubtful", tr("Enter a token. `mfgviz up` prints one; your administrator makes others."))
             return
         self.test.setEnabled(False)
-        self.verdict.tell("info", tr("Asking {url} …", url=server.url))
+        self._tell("info", tr("Asking {url} …", url=server.url))
         if self._api is not None:
             self._api.close()
         api = self._api = Api(server, self)
@@ -138,7 +144,7 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
 
     def _failed(self, problem: Problem) -> None:
         self.test.setEnabled(True)
-        self.verdict.tell("error", problem.sentences())
+        self._tell("error", problem.sentences())
 
     def _works(self, server: Server, me: dict[str, Any], models: Answer) -> None:
         if models.problem is not None:
@@ -162,13 +168,13 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         if server.sends_token_in_the_clear:
             mark = "mark_doubtful"
             lines.append(tr("The token goes over the network unencrypted. Use https where you can."))
-        self.verdict.tell(mark, "\n".join(lines))
+        self._tell(mark, "\n".join(lines))
 
     def _accept(self) -> None:
         try:
             server = self.server()
         except ConnectStringError as error:
-            self.verdict.tell("error", tr(str(error)))
+            self._tell("error", tr(str(error)))
             return
         changed = replace(
             self._preferences,
@@ -182,6 +188,14 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         token = server.token if server.token and server.token != self._known_token else None
         self.chosen.emit(changed, token)
         self.accept()
+
+
+def _grid(box: Any) -> Any:
+    grid = QtWidgets.QGridLayout(box)
+    grid.setColumnMinimumWidth(0, 70)
+    grid.setColumnStretch(1, 1)
+    grid.setVerticalSpacing(7)
+    return grid
 
 
 def role_word(role: str) -> str:

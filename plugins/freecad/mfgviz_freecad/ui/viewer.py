@@ -8,6 +8,7 @@ from ..i18n import tr
 from ..qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from . import renders
 from .icons import pixmap
+from .widgets import mute
 
 
 class _Picture(QtWidgets.QLabel):  # type: ignore[misc]
@@ -56,7 +57,7 @@ class Viewer(QtWidgets.QDialog):  # type: ignore[misc]
         self._fidelity_icon, self._review_icon = QtWidgets.QLabel(), QtWidgets.QLabel()
         self._fidelity, self._review = QtWidgets.QLabel(), QtWidgets.QLabel()
         self._prompt, self._facts = QtWidgets.QLabel(), QtWidgets.QLabel()
-        self._facts.setEnabled(False)
+        mute(self._facts)
         for label in (self._fidelity, self._review, self._prompt, self._facts):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextSelectableByMouse)

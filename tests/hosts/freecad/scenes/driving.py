@@ -118,18 +118,20 @@ class Drive:
     def arrange(self, width: int = 1500, height: int = 940) -> None:
         """A window of that size: without a window manager a dock widens it past the screen."""
         self.window.showNormal()
-        self.window.setGeometry(0, 0, width, height)
+        for narrower in (1, 0):  # the layout is only made again for another size
+            self.window.setGeometry(0, 0, width - narrower, height)
+            self.rest(0.1)
         for dock in self.window.findChildren(QtWidgets.QDockWidget):
             if dock.objectName() in ("Report view", "Python console", "Selection view"):
                 dock.hide()
         self.rest(0.3)
+        self.log("window", self.window.geometry(), "dock", self.controller.dock.geometry())
 
     def workbench(self) -> None:
         """Choose ours."""
         FreeCADGui.activateWorkbench(WORKBENCH)
+        self.controller.dock.show()
         self.arrange()
-        self.window.resizeDocks([self.controller.dock], [320], QtCore.Qt.Horizontal)
-        self.rest(0.3)
 
     def action(self, name: str) -> Any:
         """A command's action, as the toolbar shows it."""
