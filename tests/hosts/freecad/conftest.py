@@ -180,7 +180,7 @@ def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
             "MFGVIZ_SCENE_SHOTS": str(SHOTS / (shots or name)),
             "MFGVIZ_SCENE_GIVEN": json.dumps({**given, "home": str(home)}),
         }
-        screen = ["xvfb-run", "-a", "-s", "-screen 0 1920x1080x24 +extension GLX"]
+        screen = ["xvfb-run", "-a", "-s", "-screen 0 1920x1080x24 -dpi 96 +extension GLX"]
         done = subprocess.run(
             [*screen, str(freecad), str(SCENES / f"{name}.py")],
             capture_output=True,

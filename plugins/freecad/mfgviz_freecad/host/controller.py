@@ -347,7 +347,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             error = job.get("error") or {}
             self._failed_job = int(job["id"])
             told = tr("Job {id} of {reference} failed: {reason}", id=job["id"], reference=reference, reason=error.get("message") or error.get("code") or "?")
-            self._failure = (told, {"retry_job": tr("Try again"), "dismiss": tr("Dismiss")})
+            self._failure = (told, {"retry_job": tr("Try again")})
         elif state == "succeeded":
             self._tell_success(job, reference, origin)
         if reference == self.session.reference:
@@ -406,7 +406,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         settings = {"settings": tr("Settings …")}
         if self._failure is not None:
             text, buttons = self._failure
-            notice.tell("error", text, buttons or {"dismiss": tr("Dismiss")})
+            notice.tell("error", text, buttons, closes=True)
         elif pending:
             reason = why.sentences() if why is not None else pending[-1].failure
             text = (
@@ -425,7 +425,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
                 text = f"{text}\n{tr('Your jobs go on there; they are shown when it answers again.')}"
             notice.tell(mark, text, {**settings, **again})
         elif self._news:
-            notice.tell("info", self._news, {"dismiss": tr("Dismiss")})
+            notice.tell("info", self._news, closes=True)
         else:
             notice.setVisible(False)
 

@@ -72,28 +72,40 @@ class Notice(QtWidgets.QFrame):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("mfgviz_notice")
-        self.setFrameShape(QtWidgets.QFrame.StyledPanel)
+        self.setStyleSheet(
+            "QFrame#mfgviz_notice { background: palette(alternate-base); border: 1px solid palette(mid);"
+            " border-radius: 4px; }"
+        )
         self._icon, self.label = QtWidgets.QLabel(), QtWidgets.QLabel()
         self.label.setWordWrap(True)
         self.label.setTextInteractionFlags(Qt.TextSelectableByMouse)
-        self._icon.setAlignment(Qt.AlignTop)
+        self._close = QtWidgets.QToolButton()
+        self._close.setObjectName("mfgviz_dismiss")
+        self._close.setText("✕")
+        self._close.setAutoRaise(True)
+        self._close.setToolTip(tr("Dismiss"))
+        self._close.clicked.connect(lambda: self.pressed.emit("dismiss"))
         self._row = QtWidgets.QHBoxLayout()
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.addStretch(1)
         grid = QtWidgets.QGridLayout(self)
-        grid.setContentsMargins(8, 6, 8, 6)
+        grid.setContentsMargins(8, 6, 6, 6)
         grid.setHorizontalSpacing(8)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(self._icon, 0, 0)
+        grid.addWidget(self._icon, 0, 0, Qt.AlignTop)
         grid.addWidget(self.label, 0, 1)
-        grid.addLayout(self._row, 1, 0, 1, 2)
+        grid.addWidget(self._close, 0, 2, Qt.AlignTop)
+        grid.addLayout(self._row, 1, 0, 1, 3)
         self._buttons: list[Any] = []
         self.setVisible(False)
 
-    def tell(self, mark: str, text: str, buttons: dict[str, str] | None = None) -> None:
-        """Show it: an icon's name, the text, the buttons as name → text."""
+    def tell(
+        self, mark: str, text: str, buttons: dict[str, str] | None = None, *, closes: bool = False
+    ) -> None:
+        """Show it: an icon's name, the text, the buttons as name → text; `closes`: it can be dismissed."""
         self._icon.setPixmap(pixmap(mark, 16))
         self.label.setText(text)
+        self._close.setVisible(closes)
         for button in self._buttons:
             button.setParent(None)
             button.deleteLater()

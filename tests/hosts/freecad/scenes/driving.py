@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -24,16 +25,17 @@ WORKBENCH = "MfgvizWorkbench"
 
 
 class Heart:
-    """How long the event loop was away, and how much of that this process really computed.
+    """How long the event loop was away.
 
-    On a machine with other work a process waits for its turn: a gap counts with the processor time that the
-    process used in it, where that is less.
+    On a machine with other work a thread waits for its turn: the kernel counts that (schedstat), and a gap
+    counts without it. What is left is time that the window's thread computed, or waited for something.
     """
 
     def __init__(self) -> None:
         self._timer = QtCore.QTimer()
         self._timer.setTimerType(QtCore.Qt.PreciseTimer)
         self._timer.timeout.connect(self._beat)
+        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self.gaps: list[tuple[float, float, str]] = []
         self.label = ""
         self._last: tuple[float, float] | None = None
@@ -44,21 +46,29 @@ class Heart:
         self._timer.start(BEAT_MS)
 
     def name(self, label: str) -> None:
-        """Gaps from now on are of this."""
+        """Gaps that end from now on are of this."""
         self.label = label
 
     def _beat(self) -> None:
-        now = (time.monotonic(), time.thread_time())
+        now = (time.monotonic(), self._waited_s())
         if self._last is not None:
-            self.gaps.append((now[0] - self._last[0], now[1] - self._last[1], self.label))
+            wall = now[0] - self._last[0]
+            self.gaps.append((wall, wall - (now[1] - self._last[1]), self.label))
         self._last = now
 
+    def _waited_s(self) -> float:
+        """How long this thread was ready to run while others ran."""
+        try:
+            return int(self._schedstat.read_text().split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0.0
+
     def longest(self) -> dict[str, list[float]]:
-        """For each label, the longest gap and the most processor time in a gap, in seconds."""
+        """For each label, the longest gap by the clock, and the longest that counts, in seconds."""
         found: dict[str, list[float]] = {}
-        for wall, busy, label in self.gaps:
+        for wall, counts, label in self.gaps:
             held = found.setdefault(label, [0.0, 0.0])
-            held[0], held[1] = max(held[0], wall), max(held[1], busy)
+            held[0], held[1] = max(held[0], wall), max(held[1], counts)
         return {label: [round(one, 4) for one in pair] for label, pair in found.items()}
 
 
@@ -124,6 +134,8 @@ class Drive:
         for dock in self.window.findChildren(QtWidgets.QDockWidget):
             if dock.objectName() in ("Report view", "Python console", "Selection view"):
                 dock.hide()
+            elif dock.objectName() == "Combo View":
+                dock.setVisible(width > height)
         self.rest(0.3)
         self.log("window", self.window.geometry(), "dock", self.controller.dock.geometry())
 
@@ -143,7 +155,10 @@ class Drive:
         button = bar.widgetForAction(self.action(name))
         assert button.isVisible(), f"{name} is not to be seen"
         assert button.isEnabled(), f"{name} is not enabled"
+        self.heart.name(f"press {name}")
         button.click()
+        self.rest(0.05)  # the press's own gap ends
+        self.heart.name("waiting")
 
     def child(self, name: str) -> Any:
         """A widget of the dock by its name."""
@@ -162,6 +177,61 @@ class Drive:
             picture = picture.copy(self.window.geometry())
         self.shots.mkdir(parents=True, exist_ok=True)
         picture.save(str(self.shots / f"{name}.png"))
+
+    def identify(self, number: str, revision: str, material: str = "steel") -> None:
+        """Type them into the dock, as a person does."""
+        panel = self.panel
+        panel.number.setText(number)
+        panel.number.editingFinished.emit()
+        panel.revision.setText(revision)
+        panel.revision.editingFinished.emit()
+        panel.material.setEditText(material)
+        self.wait(lambda: self.controller.session.reference == f"{number}@{revision}", 10, "the revision")
+
+    def render(self, button: str, *, shots: str = "") -> list[str]:
+        """Press, and wait until the renders are in the strip. All that the dock said meanwhile."""
+        panel, session = self.panel, self.controller.session
+        before, told = panel.strip.count(), [""]
+        self.press(button)
+        deadline = time.monotonic() + 90
+        while panel.strip.count() == before or session.follower.unfinished:
+            self.rest(0.01)
+            if panel.told.text() != told[-1]:
+                told.append(panel.told.text())
+            if panel.preview.has_picture and "preview" not in told:
+                told.append("preview")
+                if shots:
+                    self.heart.name("screenshot")
+                    self.shot(f"{shots}-preview")
+                    self.heart.name("waiting")
+            assert time.monotonic() < deadline, f"{told}, {panel.notice.text}"
+        self.wait(lambda: panel.told.text().startswith("Done"), 10, "the last word")
+        self.wait(lambda: panel.strip.item(0).data(QtCore.Qt.DecorationRole), 10, "the thumbnail")
+        told.append(panel.told.text())
+        if shots:
+            self.heart.name("screenshot")
+            self.shot(f"{shots}-done")
+            self.shot(f"{shots}-dock", self.controller.dock)
+            self.heart.name("waiting")
+        return told
+
+    def overlay(self, view: Any) -> dict[str, Any]:
+        """The newest job that was asked for here, and what FreeCAD shows in its size."""
+        session = self.controller.session
+        job = max(one.job for one in session.state.jobs(session.api.server.url))
+        got: list[Any] = []
+        session.api.get(f"/jobs/{job}", got.append)
+        self.wait(lambda: got, 10, "the job")
+        self.heart.name("screenshot")
+        size = [got[0].json["request"]["sampling"][side] for side in ("width", "height")]
+        path = self.folder / f"view{job}.png"
+        for thing in FreeCAD.ActiveDocument.Objects:  # edges are drawn some pixels wide, half of them outside
+            if "Shaded" in (thing.ViewObject.listDisplayModes() if thing.ViewObject else ()):
+                thing.ViewObject.DisplayMode = "Shaded"
+        view.saveImage(str(path), *size, "Transparent")
+        self.rest(0.05)
+        self.heart.name("waiting")
+        return {"job": job, "size": size, "picture": str(path), "window": list(view.getSize())}
 
     def open(self, path: str) -> Any:
         """Open a document or import a STEP file."""
