@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Service:
 
     folder: Path
     port: int
+    variables: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     told: dict[str, Any] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ class Service:
     @property
     def environment(self) -> dict[str, str]:
         """For commands that work on the same data."""
-        return {**os.environ, "MFGVIZ_DATA_DIR": str(self.folder), "MFGVIZ_API_PORT": str(self.port)}
+        return {**os.environ, "MFGVIZ_DATA_DIR": str(self.folder), "MFGVIZ_API_PORT": str(self.port), **self.variables}
 
     def start(self) -> Service:
         """Start it; it has a worker when it answers."""
@@ -163,7 +165,9 @@ def home(tmp_path: Path) -> Path:
 def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
     """Plays a scene in FreeCAD and hands back what it saw. `connect` presets the server and its token."""
 
-    def run(name: str, *, connect: str = "", shots: str = "", **given: Any) -> Result:
+    def run(
+        name: str, *, connect: str = "", answers: Mapping[str, Callable[[], None]] | None = None, **given: Any
+    ) -> Result:
         if connect:
             set_server(home, connect)
         (tmp_path / "result.json").unlink(missing_ok=True)
@@ -177,27 +181,46 @@ def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
             "PYTHONPATH": str(SCENES),
             "PYTHONDONTWRITEBYTECODE": "1",
             "MFGVIZ_SCENE_FOLDER": str(tmp_path),
-            "MFGVIZ_SCENE_SHOTS": str(SHOTS / (shots or name)),
+            "MFGVIZ_SCENE_SHOTS": str(SHOTS / name),
             "MFGVIZ_SCENE_GIVEN": json.dumps({**given, "home": str(home)}),
         }
         screen = ["xvfb-run", "-a", "-s", "-screen 0 1920x1080x24 -dpi 96 +extension GLX"]
-        done = subprocess.run(
-            [*screen, str(freecad), str(SCENES / f"{name}.py")],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SCENE_S,
-            env=environment,
-            cwd=tmp_path,
-        )
-        log = done.stdout + done.stderr
-        assert (tmp_path / "result.json").exists(), f"FreeCAD ended with {done.returncode}\n{log[-4000:]}"
+        output = tmp_path / f"{name}.log"
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                [*screen, str(freecad), str(SCENES / f"{name}.py")],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=tmp_path,
+                start_new_session=True,
+            )
+        try:
+            _attend(process, tmp_path, answers or {})
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        log = output.read_text(errors="replace")
+        assert (tmp_path / "result.json").exists(), f"FreeCAD ended with {process.returncode}\n{log[-4000:]}"
         result = json.loads((tmp_path / "result.json").read_text())
         assert result["error"] is None, f"{result['error']}\n{log[-3000:]}"
         assert "Traceback" not in log, log[-4000:]
         return Result(result["seen"], result["gaps"], log)
 
     return run
+
+
+def _attend(process: subprocess.Popen[bytes], folder: Path, answers: Mapping[str, Callable[[], None]]) -> None:
+    """Wait for the scene's end; do what it asks for meanwhile."""
+    deadline = time.monotonic() + SCENE_S
+    while process.poll() is None:
+        assert time.monotonic() < deadline, f"the scene takes more than {SCENE_S} s"
+        for asked in folder.glob("ask-*"):
+            answers[asked.read_text()]()
+            asked.unlink()
+        time.sleep(0.05)
 
 
 def set_server(home: Path, connect: str) -> None:

@@ -58,6 +58,8 @@ def _colours(thing: Any) -> Iterator[tuple[float, float, float]]:
     if linked is not thing and (linked.isDerivedFrom("App::Part") or not hasattr(linked, "Shape")):
         yield from _colours(linked)
         return
+    if linked.isDerivedFrom("PartDesign::Body") and linked.Tip is not None:
+        linked = linked.Tip  # what is shown of a body
     view = linked.ViewObject
     if view is None or not hasattr(linked, "Shape"):
         return

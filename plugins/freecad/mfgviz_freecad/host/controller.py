@@ -106,16 +106,18 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             self.target = choose(document)
         except NothingToRender as reason:
             self.target = None
-            self.panel.show_subject("", str(reason), enabled=document is not None)
+            self.panel.show_subject("", str(reason))
             return
         except (ReferenceError, RuntimeError, AttributeError):  # objects are just being made or deleted
             self.target = None
             return
         target = self.target
-        self.panel.show_subject(
-            f"{target.title} · {document.Label}", identity=identity.identity_of(document, target.owner)
-        )
         subject = (document.Name, target.owner.Name if target.owner is not None else target.title)
+        self.panel.show_subject(
+            f"{target.title} · {document.Label}",
+            identity=identity.identity_of(document, target.owner),
+            is_other=subject != self._fields_of,
+        )
         if subject != self._fields_of:
             self._fields_of = subject
             self.panel.show_fields(appearance.fields_of(target.objects))
@@ -134,6 +136,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
     def _identity_edited(self, edited: Identity) -> None:
         if self.target is not None and not edited.objection():
             identity.remember(self.document, self.target.owner, edited)
+            self.panel.identity_taken()
         self._look.start()
 
     # -- rendering -----------------------------------------------------------------------------------------
@@ -166,6 +169,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             self._news = tr("Another request is being sent. Wait for it, or cancel it.")
             self._show_notice()
             return
+        self.refresh_subject()
         try:
             target = self.target = choose(document)
             note = check(target)
@@ -191,6 +195,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         wanted = self.panel.identity
         if not wanted.objection():
             identity.remember(document, target.owner, wanted)
+            self.panel.identity_taken()
         return wanted
 
     def _objection(self, wanted: Identity, wishes: Wishes) -> str:

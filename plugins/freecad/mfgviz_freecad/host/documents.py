@@ -10,6 +10,8 @@ import FreeCADGui
 from ..qt import QtCore, Signal
 
 SETTLE_MS = 80
+# Properties whose change may make another subject, or another name for it.
+WATCHED = frozenset({"Visibility", "Label", "PartNumber", "Revision", "Id"})
 
 
 class Documents(QtCore.QObject):  # type: ignore[misc]
@@ -54,6 +56,10 @@ class _DocumentObserver:
 
     def slotDeletedObject(self, thing: Any) -> None:  # noqa: N802, ARG002
         self._told.touched()
+
+    def slotChangedObject(self, thing: Any, name: str) -> None:  # noqa: N802, ARG002
+        if name in WATCHED:
+            self._told.touched()
 
     def slotRelabelDocument(self, document: Any) -> None:  # noqa: N802, ARG002
         self._told.touched()

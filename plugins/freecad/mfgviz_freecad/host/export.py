@@ -31,7 +31,7 @@ def export_step(objects: list[Any], target: Path) -> str:
     import ImportGui  # Import.export loses the colours
 
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder, _needed_preferences():
+    with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder, _needed_preferences(), _shown_colours(objects):
         written = Path(folder) / "part.step"
         try:
             ImportGui.export(objects, str(written))
@@ -59,3 +59,46 @@ def _needed_preferences() -> Iterator[None]:
                 group.SetBool(name, value)
             else:
                 group.RemBool(name)
+
+
+@contextlib.contextmanager
+def _shown_colours(objects: list[Any]) -> Iterator[None]:
+    """Bodies have the colours of what is shown of them (their tip) for the length of the block.
+
+    The 3D view shows the tip with the colours of its faces; the export takes the body's own. The document
+    does not count as modified by that.
+    """
+    changed = []
+    for body in bodies_in(objects):
+        name = "ShapeAppearance" if hasattr(body.ViewObject, "ShapeAppearance") else "DiffuseColor"
+        own, shown = getattr(body.ViewObject, name), getattr(body.Tip.ViewObject, name, None)
+        if shown and list(own) != list(shown):
+            changed.append((body.ViewObject, name, own))
+            body.ViewObject.setPropertyStatus(name, "NoModify")
+            setattr(body.ViewObject, name, shown)
+    try:
+        yield
+    finally:
+        for view, name, own in changed:
+            setattr(view, name, own)
+            view.setPropertyStatus(name, "-NoModify")
+
+
+def bodies_in(objects: list[Any]) -> list[Any]:
+    """Every body with a tip in these objects, in what they hold and in what they link to, each once."""
+    found: dict[tuple[str, str], Any] = {}
+    seen: set[tuple[str, str]] = set()
+    waiting = list(objects)
+    while waiting:
+        thing = waiting.pop()
+        thing = thing.getLinkedObject(True) or thing
+        key = (thing.Document.Name, thing.Name)
+        if key in seen:
+            continue
+        seen.add(key)
+        if thing.isDerivedFrom("PartDesign::Body"):
+            if thing.Tip is not None and thing.Tip.ViewObject is not None and thing.ViewObject is not None:
+                found[key] = thing
+        else:
+            waiting.extend([*(getattr(thing, "Group", None) or []), *(getattr(thing, "ElementList", None) or [])])
+    return list(found.values())

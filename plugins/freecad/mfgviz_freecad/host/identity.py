@@ -69,7 +69,7 @@ def plm_attributes(owner: Any) -> dict[str, Any]:
 
 def name_of(document: Any, owner: Any) -> str:
     """What people call the part."""
-    label = str(owner.Label) if owner is not None else ""
+    label = str(_real(owner).Label) if owner is not None else ""
     plain = re.fullmatch(r"(Body|Part|Box|Assembly|Solid|Link|Compound)\d*", label)
     return str(document.Label) if not label or plain else label
 
@@ -107,7 +107,7 @@ def _has_siblings(document: Any) -> bool:
 
 def _guess(document: Any, owner: Any) -> str:
     if owner is not None and _has_siblings(document) and name_of(document, owner) != document.Label:
-        return str(owner.Label)
+        return str(_real(owner).Label)
     return str(document.Label)
 
 

@@ -47,7 +47,8 @@ class _Chosen:
     @property
     def key(self) -> tuple[str, str, str]:
         """Equal for the same object in the same place."""
-        return (self.thing.Document.Name, self.thing.Name, str(self.around))
+        around = ",".join(f"{one:.6f}" for one in self.around.toMatrix().A)
+        return (self.thing.Document.Name, self.thing.Name, around)
 
 
 def choose(document: Any) -> Target:
@@ -176,7 +177,7 @@ def _together(document: Any, chosen: list[_Chosen]) -> Target:
         one = flat[0]
         frame = one.around.multiply(_own_placement(one.thing))
         return Target([one.thing], frame, one.thing, one.thing.Label)
-    if any(not one.around.isSame(flat[0].around, 1e-7) for one in flat):
+    if any(not _same(one.around, flat[0].around) for one in flat):
         raise NothingToRender(
             tr("The selected objects lie in different assemblies. Select the assembly that holds them, or one of them.")
         )
@@ -184,6 +185,11 @@ def _together(document: Any, chosen: list[_Chosen]) -> Target:
     shown = ", ".join(labels[:2]) + (" …" if len(labels) > 2 else "")
     title = tr("{count} objects: {names}", count=len(flat), names=shown)
     return Target([one.thing for one in flat], flat[0].around, None, title)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Two placements but for rounding (mm, and cosines)."""
+    return all(abs(a - b) < 1e-6 for a, b in zip(one.toMatrix().A, other.toMatrix().A))
 
 
 # -- one object --------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         column.addWidget(self.nothing, 1)
         column.addWidget(self.strip, 1)
         self.strip.setVisible(False)
-        self.show_subject("", tr("Open a document with a part to render."), enabled=False)
+        self.show_subject("", tr("Open a document with a part to render."))
 
     # -- making it -----------------------------------------------------------------------------------------
     def _make_identity(self) -> Any:
@@ -293,15 +293,19 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
 
     # -- what is shown -------------------------------------------------------------------------------------
     def show_subject(
-        self, title: str, hint: str = "", *, identity: Identity | None = None, enabled: bool = True
+        self, title: str, hint: str = "", *, identity: Identity | None = None, is_other: bool = True
     ) -> None:
-        """The object that would be rendered, or why there is none."""
+        """The object that would be rendered, or why there is none. For the same one, what is typed stays."""
         self.subject.setText(title or hint)
-        for widget in (self.number, self.revision, self.render_view, self.render_part):
-            widget.setEnabled(enabled)
-        if identity is not None and not (self.number.hasFocus() or self.revision.hasFocus()):
+        is_typed = self.number.isModified() or self.revision.isModified()
+        if identity is not None and (is_other or not is_typed):
             self.number.setText(identity.number)
             self.revision.setText(identity.revision)
+
+    def identity_taken(self) -> None:
+        """What was typed is remembered."""
+        self.number.setModified(False)
+        self.revision.setModified(False)
 
     def show_revision(self, revision: dict[str, Any] | None, known: bool = True) -> None:
         """Its state on the server."""

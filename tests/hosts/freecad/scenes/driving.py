@@ -101,6 +101,14 @@ class Drive:
                 raise AssertionError(f"not within {limit_s:g} s: {what}; the dock says: {self.said()}")
             time.sleep(0.001)
 
+    def ask(self, what: str) -> None:
+        """Have the test do something outside FreeCAD, and live on until it is done."""
+        path = self.folder / f"ask-{time.monotonic_ns()}"
+        partial = path.with_name("partial")
+        partial.write_text(what)
+        partial.rename(path)
+        self.wait(lambda: not path.exists(), 120, f"asked to {what}")
+
     def rest(self, seconds: float) -> None:
         """Let FreeCAD live for a while."""
         until = time.monotonic() + seconds
@@ -178,13 +186,20 @@ class Drive:
         self.shots.mkdir(parents=True, exist_ok=True)
         picture.save(str(self.shots / f"{name}.png"))
 
+    def type(self, edit: Any, text: str) -> None:
+        """Type into a line, and press Enter."""
+        edit.setFocus()
+        edit.selectAll()
+        edit.insert(text)
+        edit.setModified(True)
+        edit.returnPressed.emit()
+        edit.editingFinished.emit()
+
     def identify(self, number: str, revision: str, material: str = "steel") -> None:
         """Type them into the dock, as a person does."""
         panel = self.panel
-        panel.number.setText(number)
-        panel.number.editingFinished.emit()
-        panel.revision.setText(revision)
-        panel.revision.editingFinished.emit()
+        self.type(panel.number, number)
+        self.type(panel.revision, revision)
         panel.material.setEditText(material)
         self.wait(lambda: self.controller.session.reference == f"{number}@{revision}", 10, "the revision")
 
@@ -225,13 +240,17 @@ class Drive:
         self.heart.name("screenshot")
         size = [got[0].json["request"]["sampling"][side] for side in ("width", "height")]
         path = self.folder / f"view{job}.png"
-        for thing in FreeCAD.ActiveDocument.Objects:  # edges are drawn some pixels wide, half of them outside
-            if "Shaded" in (thing.ViewObject.listDisplayModes() if thing.ViewObject else ()):
-                thing.ViewObject.DisplayMode = "Shaded"
+        self.without_edges()
         view.saveImage(str(path), *size, "Transparent")
         self.rest(0.05)
         self.heart.name("waiting")
         return {"job": job, "size": size, "picture": str(path), "window": list(view.getSize())}
+
+    def without_edges(self) -> None:
+        """Edges are drawn some pixels wide, half of that outside of the shape."""
+        for thing in FreeCAD.ActiveDocument.Objects:
+            if "Shaded" in (thing.ViewObject.listDisplayModes() if thing.ViewObject else ()):
+                thing.ViewObject.DisplayMode = "Shaded"
 
     def open(self, path: str) -> Any:
         """Open a document or import a STEP file."""
