@@ -76,12 +76,16 @@ def write_texts() -> None:
                 translation.set("type", "unfinished")
         ElementTree.indent(root)
         content = ElementTree.tostring(root, encoding="unicode")
-        path.write_text(f'<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n{content}\n', encoding="utf-8")
+        path.write_text(
+            f'<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n{content}\n', encoding="utf-8"
+        )
 
 
 def release_texts() -> bool:
     """Compile the translations, if `lrelease` is there; whether it is."""
-    tool = next(filter(None, map(shutil.which, ("lrelease", "lrelease-qt5", "lrelease6", "pyside6-lrelease"))), None)
+    tool = next(
+        filter(None, map(shutil.which, ("lrelease", "lrelease-qt5", "lrelease6", "pyside6-lrelease"))), None
+    )
     for source in sorted(TRANSLATIONS.glob("*.ts")) if tool else ():
         subprocess.run([str(tool), "-silent", str(source), "-qm", str(source.with_suffix(".qm"))], check=True)
     return tool is not None
@@ -118,7 +122,9 @@ def build(target: Path) -> Path:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--texts", action="store_true", help="bring the .ts files up to date, build nothing")
     parser.add_argument("--out", type=Path, default=Path("dist"))
     options = parser.parse_args()

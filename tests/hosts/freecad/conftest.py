@@ -69,7 +69,12 @@ class Service:
     @property
     def environment(self) -> dict[str, str]:
         """For commands that work on the same data."""
-        return {**os.environ, "MFGVIZ_DATA_DIR": str(self.folder), "MFGVIZ_API_PORT": str(self.port), **self.variables}
+        return {
+            **os.environ,
+            "MFGVIZ_DATA_DIR": str(self.folder),
+            "MFGVIZ_API_PORT": str(self.port),
+            **self.variables,
+        }
 
     def start(self) -> Service:
         """Start it; it has a worker when it answers."""
@@ -212,7 +217,9 @@ def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
     return run
 
 
-def _attend(process: subprocess.Popen[bytes], folder: Path, answers: Mapping[str, Callable[[], None]]) -> None:
+def _attend(
+    process: subprocess.Popen[bytes], folder: Path, answers: Mapping[str, Callable[[], None]]
+) -> None:
     """Wait for the scene's end; do what it asks for meanwhile."""
     deadline = time.monotonic() + SCENE_S
     while process.poll() is None:

@@ -1,4 +1,4 @@
-"""What the button takes: bodies, faces, assemblies, links, groups; and what it refuses before anything is sent."""
+"""What the button takes: bodies, faces, assemblies, links; and what it refuses before anything is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_IOU = 0.98
 
 
 def overlap(seen: dict[str, Any]) -> float:
-    """How much of FreeCAD's silhouette and of ours, from the exported file and the view, is common to both."""
+    """How much of FreeCAD's silhouette is also that of the exported file in the view, and the other way."""
     mesh = read_mesh(Path(seen["step"]), "step")
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in seen["view"].items()}
     with Image.open(seen["picture"]) as shown:

@@ -8,6 +8,7 @@ import math
 import stat
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ STREAM = (
 def test_events_are_the_same_in_pieces_of_any_size(cuts: list[int]) -> None:
     parser = EventParser()
     ends = [0, *sorted(cuts), len(STREAM)]
-    found = [event for a, b in zip(ends, ends[1:], strict=False) for event in parser.feed(STREAM[a:b])]
+    found = [event for a, b in pairwise(ends) for event in parser.feed(STREAM[a:b])]
     assert [(event.name, event.data, event.id) for event in found] == [
         ("job", '{"job":1,\n"state":"running"}', "7"),
         ("preview", "x", "7"),
@@ -114,7 +115,8 @@ def test_waits_grow_and_begin_again() -> None:
 def step(time: str, uses: tuple[int, int], name: str = "Open CASCADE Shape Model") -> bytes:
     return (
         "ISO-10303-21;\nHEADER;\nFILE_DESCRIPTION(('FreeCAD Model'),'2;1');\n"
-        f"FILE_NAME('{name}','{time}',('It''s me'),(\n    ''),'Open CASCADE 7.6','FreeCAD','');\nENDSEC;\nDATA;\n"
+        f"FILE_NAME('{name}','{time}',('It''s me'),(\n    ''),'Open CASCADE 7.6','FreeCAD','');\n"
+        "ENDSEC;\nDATA;\n"
         "#1 = PRODUCT('FILE_NAME(''x'',''2020'')','a','',(#8));\n"
         f"#2 = NEXT_ASSEMBLY_USAGE_OCCURRENCE('{uses[0]}','Body','',#5,#31,$);\n"
         f"#3 = NEXT_ASSEMBLY_USAGE_OCCURRENCE('{uses[1]}','Box','',#5,#31,$);\nENDSEC;\nEND-ISO-10303-21;\n"
@@ -172,7 +174,10 @@ def test_sizes_are_what_the_model_makes(aspect: float, side: int, multiple: int)
 
 # -- prompts and colours -----------------------------------------------------------------------------------
 def test_fields_of_a_prompt() -> None:
-    assert prompts.fields_in("{material}, {a|b}, {{x}}, {appearance} {material}") == ["material", "appearance"]
+    assert prompts.fields_in("{material}, {a|b}, {{x}}, {appearance} {material}") == [
+        "material",
+        "appearance",
+    ]
     assert prompts.missing("{material} {colour}", {"material": ""}, {"colour": "red"}) == ["material"]
 
 
@@ -205,7 +210,8 @@ def test_colours_that_nobody_chose_are_no_appearance() -> None:
 # -- wishes and jobs ---------------------------------------------------------------------------------------
 WISHES = Wishes("{material}, {appearance}", fields={"material": "steel", "appearance": ""}, count=2)
 RENDER = {
-    "id": 5, "revision": "BRK-1@A", "seed": 12, "width": 640, "height": 384, "model": "studio", "prompt": "a {b}",
+    "id": 5, "revision": "BRK-1@A", "seed": 12, "width": 640, "height": 384, "model": "studio",
+    "prompt": "a {b}",
     "request": {
         "prompt": "a {b}", "negative_prompt": "rust", "model": {"name": "studio"},
         "sampling": {"sampler": "ddim", "num_inference_steps": 8, "guidance_scale": 2.0, "seed": 11},
@@ -219,8 +225,8 @@ RENDER = {
 def test_the_body_of_a_job() -> None:
     body = job_body(Identity("BRK-1", "A"), replace(WISHES, seed=7), "iso", (512, 512))
     assert body == {
-        "revision": "BRK-1@A", "prompt": "{material}", "views": ["iso"], "seed": 7, "width": 512, "height": 512,
-        "count": 2, "control_scale": 1.0, "fields": {"material": "steel"},
+        "revision": "BRK-1@A", "prompt": "{material}", "views": ["iso"], "seed": 7, "width": 512,
+        "height": 512, "count": 2, "control_scale": 1.0, "fields": {"material": "steel"},
     }  # fmt: skip
 
 
@@ -291,7 +297,9 @@ def test_jobs_and_requests_outlive_a_restart(tmp_path: Path) -> None:
     state = StateFile(path, clock=lambda: 5.0)
     state.remember_job(AskedJob(SERVER, 3, "BRK-1@A", origin=origin))
     state.remember_job(AskedJob("http://other", 3, "BRK-1@A"))
-    state.keep_pending(PendingRequest("key", "BRK-1@A", {"prompt": "x"}, geometry=str(exported), origin=origin))
+    state.keep_pending(
+        PendingRequest("key", "BRK-1@A", {"prompt": "x"}, geometry=str(exported), origin=origin)
+    )
     again = StateFile(path)
     assert again.has_unfinished
     assert again.jobs(SERVER) == [AskedJob(SERVER, 3, "BRK-1@A", origin=origin)]

@@ -50,7 +50,9 @@ def problem_of(status: int, body: bytes, retry_after: str = "") -> Problem:
     except ValueError:
         told = None
     if not isinstance(told, dict) or not (told.get("detail") or told.get("title")):
-        return Problem(_kind(status), f"The server answered with status {status}, without a reason.", status=status)
+        return Problem(
+            _kind(status), f"The server answered with status {status}, without a reason.", status=status
+        )
     wrong = told.get("errors")
     fields = tuple(
         (str(one.get("field", "")), str(one.get("message", "")))

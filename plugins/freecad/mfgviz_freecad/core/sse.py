@@ -96,7 +96,7 @@ class Backoff:
         """How long to wait now."""
         wait = min(self._longest_s, self._first_s * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
-        return wait * (0.75 + 0.5 * self._jitter())
+        return float(wait * (0.75 + 0.5 * self._jitter()))
 
     def succeeded(self) -> None:
         """It is connected: begin with short waits again."""

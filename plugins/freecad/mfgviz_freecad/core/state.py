@@ -104,7 +104,9 @@ class StateFile:
     def forget_job(self, server: str, job_id: int) -> None:
         """The server does not know it any more."""
         held = self._read()
-        held["jobs"] = [one for one in held["jobs"] if (one.get("server"), one.get("job")) != (server, job_id)]
+        held["jobs"] = [
+            one for one in held["jobs"] if (one.get("server"), one.get("job")) != (server, job_id)
+        ]
         self._write(held)
 
     # -- requests that wait to be sent ---------------------------------------------------------------------

@@ -6,9 +6,11 @@ All of this may wait for a keyring that asks for its password: never call it on 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
-import sys
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -65,9 +67,7 @@ class MacKeychain:
 
     def get(self, url: str) -> str:
         """Status 44 says that there is none."""
-        done = _run(
-            ["security", "find-generic-password", "-s", SERVICE, "-a", url, "-w"], allowed=(0, 44)
-        )
+        done = _run(["security", "find-generic-password", "-s", SERVICE, "-a", url, "-w"], allowed=(0, 44))
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def put(self, url: str, token: str) -> None:
@@ -80,7 +80,7 @@ class MacKeychain:
 
 
 class KeyringModule:
-    """The Python package `keyring`, where the host's Python has it (Windows' credential store, and others)."""
+    """The Python package `keyring`, where the host has it (Windows' credential store, and others)."""
 
     title = "the system's keyring"
 
@@ -102,7 +102,7 @@ class KeyringModule:
 
         try:
             return getattr(keyring, name)(SERVICE, *values)
-        except Exception as error:  # noqa: BLE001 - its backends raise anything
+        except Exception as error:
             raise KeyringError(type(error).__name__) from error
 
 
@@ -172,24 +172,20 @@ class Tokens:
     def drop(self, url: str) -> None:
         """Forget it everywhere."""
         if self._keyring is not None:
-            try:
+            with suppress(KeyringError):
                 self._keyring.drop(url)
-            except KeyringError:
-                pass
         self._file.drop(url)
 
 
 def find_keyring() -> TokenKeeper | None:
     """The system's keyring, where one can be reached."""
-    if sys.platform == "darwin" and shutil.which("security"):
+    system = platform.system()
+    if system == "Darwin" and shutil.which("security"):
         return MacKeychain()
-    if sys.platform.startswith("linux"):
-        return SecretTool() if shutil.which("secret-tool") and os.environ.get("DBUS_SESSION_BUS_ADDRESS") else None
-    try:
-        import keyring  # noqa: F401
-    except ImportError:
-        return None
-    return KeyringModule()
+    if system == "Linux":
+        reachable = shutil.which("secret-tool") and os.environ.get("DBUS_SESSION_BUS_ADDRESS")
+        return SecretTool() if reachable else None
+    return KeyringModule() if find_spec("keyring") else None
 
 
 def _run(

@@ -64,8 +64,8 @@ def _colours(thing: Any) -> Iterator[tuple[float, float, float]]:
     if view is None or not hasattr(linked, "Shape"):
         return
     for one in getattr(view, "ShapeAppearance", None) or ():  # FreeCAD 1.0 and later
-        yield tuple(one.DiffuseColor[:3])  # type: ignore[misc]
+        yield tuple(one.DiffuseColor[:3])
     if not hasattr(view, "ShapeAppearance"):
         colours = getattr(view, "DiffuseColor", None) or [getattr(view, "ShapeColor", (0.8, 0.8, 0.8))]
         for one in colours:
-            yield tuple(one[:3])  # type: ignore[misc]
+            yield tuple(one[:3])

@@ -49,7 +49,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         self._trouble: Problem | None = None
         self._failure: tuple[str, dict[str, str]] | None = None
         self._failed_job = 0
-        self._news = ""
+        self._news = self._why_kept = ""
         self._look = QtCore.QTimer(self)
         self._look.setSingleShot(True)
         self._look.setInterval(LOOK_MS)
@@ -73,14 +73,14 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         panel.strip.enlarged.connect(self._enlarge)
         panel.strip.wanted.connect(self.act)
         panel.strip.thumbnail_wanted.connect(self._want_thumbnail)
-        session.greeted.connect(lambda _: self._take_trouble(None))
-        session.recovered.connect(lambda: self._take_trouble(None))
+        session.greeted.connect(self._recovered)
+        session.recovered.connect(self._recovered)
         session.troubled.connect(self._take_trouble)
         session.catalogue_changed.connect(self._take_catalogue)
         session.revision_changed.connect(self._take_revision)
         session.renders_changed.connect(self._take_renders)
         session.thumbnail.connect(panel.strip.show_thumbnail)
-        session.said.connect(lambda text: panel.show_progress(text))
+        session.said.connect(panel.show_progress)
         session.progressed.connect(self._show_upload)
         session.sent.connect(self._sent)
         session.not_sent.connect(self._not_sent)
@@ -210,7 +210,10 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         # What is read from the CAD file is only known to the server: it says what is missing of those.
         missing = [name for name in wishes.objection(known or {}) if name in wishes.fields]
         if missing:
-            return tr("The prompt uses {field}, which is empty. Enter it above, or take it out.", field=f"{{{missing[0]}}}")
+            return tr(
+                "The prompt uses {field}, which is empty. Enter it above, or take it out.",
+                field=f"{{{missing[0]}}}",
+            )
         return ""
 
     def _request(
@@ -255,7 +258,9 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         mark = fingerprint(digest, body)
         if self.session.state.last_saved(document.FileName) == mark:
             path.unlink(missing_ok=True)
-            self.panel.show_progress(tr("Saved; the shape is the same as before, so nothing was asked."), busy=False)
+            self.panel.show_progress(
+                tr("Saved; the shape is the same as before, so nothing was asked."), busy=False
+            )
             return True
         self.session.state.note_saved(document.FileName, mark)
         return False
@@ -286,25 +291,28 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             self.session.cancel(job_id)
 
     # -- what becomes of it --------------------------------------------------------------------------------
-    def _sent(self, request: PendingRequest, items: list[dict[str, Any]]) -> None:
+    def _sent(self, _request: PendingRequest, items: list[dict[str, Any]]) -> None:
         self._trouble = None
         if items and all(item.get("how") == "reused" for item in items):
             self._news = tr("This very picture was made before: it is shown below.")
         self._show_notice()
         self._show_jobs()
 
-    def _not_sent(self, request: PendingRequest, problem: Problem) -> None:
+    def _not_sent(self, _request: PendingRequest, problem: Problem) -> None:
         self.panel.show_progress("", busy=False)
         if not problem.may_pass:
             self._failure = (problem.sentences(), {})
         elif problem.kind is Kind.UNAUTHENTICATED:
             self._trouble = problem
-        self._show_notice(problem)
-        self._show_buttons()
+        self._why_kept = problem.sentences()
+        self._show_notice()
+        self._show_jobs()
 
     def _show_upload(self, done: int, of: int) -> None:
         if of > 0:
-            self.panel.show_progress(tr("Sending the geometry: {percent} %", percent=int(100 * done / of)), done >> 10, of >> 10)
+            self.panel.show_progress(
+                tr("Sending the geometry: {percent} %", percent=int(100 * done / of)), done >> 10, of >> 10
+            )
 
     def _jobs_here(self) -> list[int]:
         """Unfinished jobs of the revision in the dock, the running one first."""
@@ -327,10 +335,14 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             return
         if not here:
             self.panel.preview.show_jpeg(None)
-            self.panel.show_progress(self.panel.told.text() if not self.panel.bar.isVisible() else "", busy=False)
+            self.panel.show_progress(
+                self.panel.told.text() if not self.panel.bar.isVisible() else "", busy=False
+            )
             return
         job = self.session.jobs.get(here[0]) or {}
         text, done, of = job_text(job)
+        if self._trouble is not None:
+            text, done, of = tr("Waiting for the server …"), 0, 0
         if len(here) > 1:
             text = f"{text} {tr('{count} more after it.', count=len(here) - 1)}"
         self.panel.show_progress(text, done, of)
@@ -351,7 +363,12 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         if state == "failed":
             error = job.get("error") or {}
             self._failed_job = int(job["id"])
-            told = tr("Job {id} of {reference} failed: {reason}", id=job["id"], reference=reference, reason=error.get("message") or error.get("code") or "?")
+            told = tr(
+                "Job {id} of {reference} failed: {reason}",
+                id=job["id"],
+                reference=reference,
+                reason=error.get("message") or error.get("code") or "?",
+            )
             self._failure = (told, {"retry_job": tr("Try again")})
         elif state == "succeeded":
             self._tell_success(job, reference, origin)
@@ -368,7 +385,11 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
     def _tell_success(self, job: dict[str, Any], reference: str, origin: Origin) -> None:
         document = open_document(origin)
         if reference != self.session.reference:
-            self._news = tr("Job {id} has ended: its renders are attached to {reference}.", id=job["id"], reference=reference)
+            self._news = tr(
+                "Job {id} has ended: its renders are attached to {reference}.",
+                id=job["id"],
+                reference=reference,
+            )
         if origin.document_label and document is None:
             self._news = tr(
                 "“{label}” is closed; its renders are attached to {reference} on the server.",
@@ -376,16 +397,24 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
                 reference=reference,
             )
         elif self.session.preferences.embed_when_done and document is not None and job.get("renders"):
-            api = self.session.api
-            if api is not None:
-                api.get(f"/renders/{job['renders'][0]}", lambda got: got.problem or self._embed(got.json, origin))
+            self._embed_first(int(job["renders"][0]), origin)
+
+    def _embed_first(self, render_id: int, origin: Origin) -> None:
+        def then(answer: Any) -> None:
+            if answer.problem is None:
+                self._embed(answer.json, origin)
+
+        if self.session.api is not None:
+            self.session.api.get(f"/renders/{render_id}", then)
 
     @staticmethod
     def _done_text(job: dict[str, Any]) -> str:
         count = len(job.get("renders") or [])
         if count == 1:
             return tr("Done: 1 render attached to {reference}.", reference=job.get("revision"))
-        return tr("Done: {count} renders attached to {reference}.", count=count, reference=job.get("revision"))
+        return tr(
+            "Done: {count} renders attached to {reference}.", count=count, reference=job.get("revision")
+        )
 
     def _job_vanished(self, job_id: int) -> None:
         self._news = tr("Job {id} is not known to the server any more.", id=job_id)
@@ -404,8 +433,14 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             return
         self._trouble = problem
         self._show_notice()
+        self._show_jobs()
 
-    def _show_notice(self, why: Problem | None = None) -> None:
+    def _recovered(self, *_: Any) -> None:
+        self._trouble, self._why_kept = None, ""
+        self._show_notice()
+        self._show_jobs()
+
+    def _show_notice(self) -> None:
         """The most pressing of: what failed, what waits to be sent, a server that does not answer, news."""
         notice, pending = self.panel.notice, self._waiting()
         settings = {"settings": tr("Settings …")}
@@ -413,7 +448,6 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             text, buttons = self._failure
             notice.tell("error", text, buttons, closes=True)
         elif pending:
-            reason = why.sentences() if why is not None else pending[-1].failure
             text = (
                 tr("The request for {reference} was not sent, and is kept.", reference=pending[-1].reference)
                 if len(pending) == 1
@@ -421,7 +455,11 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             )
             buttons = {"discard": tr("Discard"), "send": tr("Send again")}
             needs_token = self._trouble is not None and self._trouble.kind is Kind.UNAUTHENTICATED
-            notice.tell("mark_doubtful", f"{reason}\n{text}".strip(), {**(settings if needs_token else {}), **buttons})
+            notice.tell(
+                "mark_doubtful",
+                f"{self._why_kept}\n{text}".strip(),
+                {**(settings if needs_token else {}), **buttons},
+            )
         elif self._trouble is not None:
             again = {"try_again": tr("Try again")}
             mark = "mark_doubtful" if self._trouble.kind is Kind.UNREACHABLE else "error"
@@ -537,7 +575,7 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         elif action == renders.EMBED:
             self._embed(render, None)
         elif action == renders.COPY:
-            self._with_image(render, lambda content: _to_clipboard(content))
+            self._with_image(render, _to_clipboard)
         elif action == renders.SAVE:
             self._save_as(render)
 
@@ -568,7 +606,9 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             if origin is not None and origin.object_name:
                 owner = document.getObject(origin.object_name)
             thing = embed(document, owner, render, content)
-            self.panel.show_progress(tr("Embedded at “{label}”: save the document to keep it.", label=thing.Label), busy=False)
+            self.panel.show_progress(
+                tr("Embedded at “{label}”: save the document to keep it.", label=thing.Label), busy=False
+            )
 
         self._with_image(render, put)
 
@@ -590,7 +630,9 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
             try:
                 path.write_bytes(content)
             except OSError as error:
-                self._refuse(tr("{path} cannot be written: {reason}", path=str(path), reason=error.strerror or ""))
+                self._refuse(
+                    tr("{path} cannot be written: {reason}", path=str(path), reason=error.strerror or "")
+                )
                 return
             self.panel.show_progress(tr("Saved as {path}.", path=str(path)), busy=False)
 
@@ -616,7 +658,9 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
     def _closed(self, label: str) -> None:
         here = [self.session.asked(one) for one in self._jobs_here()]
         if any(job is not None and job.origin.document_label == label for job in here):
-            self._news = tr("“{label}” is closed. Its render goes on, and is attached on the server.", label=label)
+            self._news = tr(
+                "“{label}” is closed. Its render goes on, and is attached on the server.", label=label
+            )
             self._show_notice()
 
     # -- preferences ---------------------------------------------------------------------------------------

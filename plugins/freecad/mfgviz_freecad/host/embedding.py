@@ -26,7 +26,9 @@ def embed(document: Any, owner: Any, render: Mapping[str, Any], png: bytes) -> A
         path = Path(folder) / name
         path.write_bytes(png)
         setattr(thing, PICTURE, str(path))
-    kept = {key: render.get(key) for key in ("id", "revision", "job", "seed", "prompt", "model", "created_at")}
+    kept = {
+        key: render.get(key) for key in ("id", "revision", "job", "seed", "prompt", "model", "created_at")
+    }
     setattr(thing, RECORD, json.dumps(kept, ensure_ascii=False))
     document.commitTransaction()
     return thing

@@ -31,7 +31,9 @@ def export_step(objects: list[Any], target: Path) -> str:
     import ImportGui  # Import.export loses the colours
 
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder, _needed_preferences(), _shown_colours(objects):
+    with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder, _needed_preferences(), _shown_colours(
+        objects
+    ):
         written = Path(folder) / "part.step"
         try:
             ImportGui.export(objects, str(written))
@@ -100,5 +102,7 @@ def bodies_in(objects: list[Any]) -> list[Any]:
             if thing.Tip is not None and thing.Tip.ViewObject is not None and thing.ViewObject is not None:
                 found[key] = thing
         else:
-            waiting.extend([*(getattr(thing, "Group", None) or []), *(getattr(thing, "ElementList", None) or [])])
+            waiting.extend(
+                [*(getattr(thing, "Group", None) or []), *(getattr(thing, "ElementList", None) or [])]
+            )
     return list(found.values())

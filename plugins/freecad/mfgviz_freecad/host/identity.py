@@ -1,4 +1,4 @@
-"""Which part revision a document or an object is: read from where designers write it, remembered in the document."""
+"""Which part revision an object is: read from where designers write it, remembered in the document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNFIT = re.compile(r"[@/\\\x00-\x1f\x7f-\x9f]+")
 
 
 def identity_of(document: Any, owner: Any) -> Identity:
-    """Properties of the object first, then the document's, then the file's name; revision A where none is set."""
+    """Properties of the object first, then the document's, then the file's name; else revision A."""
     meta = dict(document.Meta)
     source = _properties_of(owner)
     number = _first(source, NUMBER_PROPERTIES) or _first(meta, META_NUMBER) or _part_id(owner)
@@ -37,8 +37,9 @@ def remember(document: Any, owner: Any, identity: Identity) -> bool:
     document.openTransaction("mfgviz")
     source = _properties_of(owner)
     for name, value, names in (
-        ("PartNumber", identity.number, NUMBER_PROPERTIES), ("Revision", identity.revision, REVISION_PROPERTIES),
-    ):  # fmt: skip
+        ("PartNumber", identity.number, NUMBER_PROPERTIES),
+        ("Revision", identity.revision, REVISION_PROPERTIES),
+    ):
         held = next((one for one in names if one in source), None)
         if held is not None:
             setattr(_real(owner), held, value)
@@ -60,7 +61,10 @@ def plm_attributes(owner: Any) -> dict[str, Any]:
     real = _real(owner)
     found: dict[str, Any] = {}
     for name in real.PropertiesList:
-        if real.getGroupOfProperty(name) in PLM_GROUPS and name not in (*NUMBER_PROPERTIES, *REVISION_PROPERTIES):
+        if real.getGroupOfProperty(name) in PLM_GROUPS and name not in (
+            *NUMBER_PROPERTIES,
+            *REVISION_PROPERTIES,
+        ):
             value = getattr(real, name)
             if isinstance(value, (str, int, float)) and value != "" and name.isidentifier():
                 found[name.lower()] = value
@@ -76,7 +80,9 @@ def name_of(document: Any, owner: Any) -> str:
 
 def origin_of(document: Any, owner: Any) -> Origin:
     """Where a request comes from."""
-    return Origin(document.FileName, str(document.Uid), document.Label, owner.Name if owner is not None else "")
+    return Origin(
+        document.FileName, str(document.Uid), document.Label, owner.Name if owner is not None else ""
+    )
 
 
 def _real(owner: Any) -> Any:
@@ -102,7 +108,8 @@ def _part_id(owner: Any) -> str:
 
 
 def _has_siblings(document: Any) -> bool:
-    return sum(one.isDerivedFrom("PartDesign::Body") or one.isDerivedFrom("App::Part") for one in document.Objects) > 1
+    kinds = ("PartDesign::Body", "App::Part")
+    return sum(any(map(one.isDerivedFrom, kinds)) for one in document.Objects) > 1
 
 
 def _guess(document: Any, owner: Any) -> str:

@@ -56,7 +56,7 @@ def choose(document: Any) -> Target:
     if document is None:
         raise NothingToRender(tr("Open a document with a part to render."))
     chosen = _selected(document) or _active(document) or _visible(document)
-    return _together(document, chosen)
+    return _together(chosen)
 
 
 def check(target: Target) -> str:
@@ -66,7 +66,11 @@ def check(target: Target) -> str:
         raise NothingToRender(
             tr("“{title}” has no shape. Recompute the document, or select a body.", title=target.title)
         )
-    if any(shape.Solids or any(shell.isClosed() for shell in shape.Shells) for shape in shapes if not shape.isNull()):
+    if any(
+        shape.Solids or any(shell.isClosed() for shell in shape.Shells)
+        for shape in shapes
+        if not shape.isNull()
+    ):
         return ""
     if any(shape.Faces for shape in shapes if not shape.isNull()):
         return tr("“{title}” has no solid: its surfaces are sent.", title=target.title)
@@ -114,7 +118,11 @@ def _renderable(chain: list[_Chosen]) -> list[_Chosen]:
     last = chain[-1].thing
     parent = _body_around(last)
     if parent is not None:
-        around = chain[-2].around if len(chain) > 1 else parent.getGlobalPlacement().multiply(parent.Placement.inverse())
+        around = (
+            chain[-2].around
+            if len(chain) > 1
+            else parent.getGlobalPlacement().multiply(parent.Placement.inverse())
+        )
         return [_Chosen(parent, around)]
     if len(chain) == 1 and _is_renderable(last):
         return [_Chosen(last, _around(last))]
@@ -139,7 +147,9 @@ def _active(document: Any) -> list[_Chosen]:
 
 def _visible(document: Any) -> list[_Chosen]:
     """All that is seen at the top of the tree."""
-    found = [_Chosen(one, FreeCAD.Placement()) for one in _leaves(document.RootObjects) if _is_renderable(one)]
+    found = [
+        _Chosen(one, FreeCAD.Placement()) for one in _leaves(document.RootObjects) if _is_renderable(one)
+    ]
     seen = [one for one in found if _is_visible(one.thing)]
     if seen:
         return seen
@@ -164,7 +174,7 @@ def _leaves(things: list[Any]) -> list[Any]:
 
 
 # -- several -----------------------------------------------------------------------------------------------
-def _together(document: Any, chosen: list[_Chosen]) -> Target:
+def _together(chosen: list[_Chosen]) -> Target:
     flat = [
         _Chosen(leaf, one.around)
         for one in chosen
@@ -179,7 +189,7 @@ def _together(document: Any, chosen: list[_Chosen]) -> Target:
         return Target([one.thing], frame, one.thing, one.thing.Label)
     if any(not _same(one.around, flat[0].around) for one in flat):
         raise NothingToRender(
-            tr("The selected objects lie in different assemblies. Select the assembly that holds them, or one of them.")
+            tr("These objects lie in different assemblies. Select one of them, or the assembly around them.")
         )
     labels = [one.thing.Label for one in flat]
     shown = ", ".join(labels[:2]) + (" …" if len(labels) > 2 else "")
@@ -205,7 +215,10 @@ def _is_renderable(thing: Any) -> bool:
 
 
 def _is_datum(thing: Any) -> bool:
-    return any(thing.isDerivedFrom(kind) for kind in ("Part::Datum", "PartDesign::CoordinateSystem", "Part::Part2DObject"))
+    return any(
+        thing.isDerivedFrom(kind)
+        for kind in ("Part::Datum", "PartDesign::CoordinateSystem", "Part::Part2DObject")
+    )
 
 
 def _is_visible(thing: Any) -> bool:
@@ -238,7 +251,9 @@ def _refusal(thing: Any) -> str:
     if thing.isDerivedFrom("Sketcher::SketchObject") or thing.isDerivedFrom("Part::Part2DObject"):
         return tr("“{label}” is a sketch. Pad or revolve it, or select a body.", label=label)
     if thing.isDerivedFrom("Mesh::Feature"):
-        return tr("“{label}” is a mesh. Make a solid of it first (Part → Create shape from mesh).", label=label)
+        return tr(
+            "“{label}” is a mesh. Make a solid of it first (Part → Create shape from mesh).", label=label
+        )
     return tr("“{label}” has no solid to render. Select a body or a part.", label=label)
 
 

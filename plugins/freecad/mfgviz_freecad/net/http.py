@@ -214,7 +214,9 @@ def network_problem(reply: Any) -> Problem:
     error, url = reply.error(), _url(reply)
     if error == _Reply.ConnectionRefusedError:
         told = tr("No server answers at {url}.", url=url)
-        return Problem(Kind.UNREACHABLE, told, tr("Start it with `mfgviz up`, or check the address in the settings."))
+        return Problem(
+            Kind.UNREACHABLE, told, tr("Start it with `mfgviz up`, or check the address in the settings.")
+        )
     if error == _Reply.HostNotFoundError:
         told = tr("There is no host of that name: {url}.", url=url)
         return Problem(Kind.UNREACHABLE, told, tr("Check the address in the settings, and the network."))
@@ -223,7 +225,9 @@ def network_problem(reply: Any) -> Problem:
         return Problem(Kind.REFUSED, told, tr("Ask your administrator; the token was not sent."))
     if error in (_Reply.TimeoutError, _Reply.OperationCanceledError):
         return Problem(Kind.UNREACHABLE, tr("{url} did not answer in time.", url=url))
-    return Problem(Kind.UNREACHABLE, tr("{url} cannot be reached: {reason}", url=url, reason=reply.errorString()))
+    return Problem(
+        Kind.UNREACHABLE, tr("{url} cannot be reached: {reason}", url=url, reason=reply.errorString())
+    )
 
 
 def _url(reply: Any) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.connect import ConnectStringError, Server, parse_connect_string
-from ..core.problems import Kind, Problem
 from ..core.preferences import Preferences, PreferencesFile
+from ..core.problems import Kind, Problem
 from ..core.state import AskedJob, PendingRequest, StateFile
 from ..core.tokens import TokenFile, Tokens, find_keyring
 from ..i18n import tr
@@ -255,7 +255,9 @@ class Session(QtCore.QObject):  # type: ignore[misc]
         """The whole picture, to `then(bytes | None, problem | None)`."""
         if self.api is not None:
             what = Ask("GET", str(render["image_url"]), query={"format": image_format}, expects_json=False)
-            self.api.ask(what, lambda answer: then(None if answer.problem else answer.content, answer.problem))
+            self.api.ask(
+                what, lambda answer: then(None if answer.problem else answer.content, answer.problem)
+            )
 
     def set_primary(self, render: dict[str, Any], then: Any) -> None:
         """Make it the part's image, to `then(problem | None)`."""
@@ -281,7 +283,9 @@ class Session(QtCore.QObject):  # type: ignore[misc]
             for job in answer.json.get("items") or []:
                 mine = job.get("requester") == self.me.get("requester")
                 if mine and job["id"] not in known and job.get("revision") == reference:
-                    follower.adopt(AskedJob(api.server.url, int(job["id"]), reference, str(job["state"]), time.time()))
+                    follower.adopt(
+                        AskedJob(api.server.url, int(job["id"]), reference, str(job["state"]), time.time())
+                    )
 
         for state in ("running", "queued"):
             api.get("/jobs", took, revision=reference, state=state, limit=20)
@@ -298,7 +302,9 @@ class Session(QtCore.QObject):  # type: ignore[misc]
         self.pending_changed.emit()
         if self.api is None or not self.api.server.token:
             told = tr("No token is set, so nothing was sent.")
-            remedy = tr("The request is kept. Paste the connect string into the settings, then send it again.")
+            remedy = tr(
+                "The request is kept. Paste the connect string into the settings, then send it again."
+            )
             self.not_sent.emit(kept, Problem(Kind.UNAUTHENTICATED, told, remedy, code="no-token"))
             return
         submission = self._submission = Submission(self.api, kept, self)
@@ -327,7 +333,12 @@ class Session(QtCore.QObject):  # type: ignore[misc]
         request = submission.request
         for item in items:
             asked = AskedJob(
-                self.api.server.url, int(item["job"]), request.reference, "queued", time.time(), request.origin
+                self.api.server.url,
+                int(item["job"]),
+                request.reference,
+                "queued",
+                time.time(),
+                request.origin,
             )
             self.follower.adopt(asked)
         self.state.drop_pending(request.key)

@@ -1,4 +1,4 @@
-"""Sending one request: the revision, its geometry where it is new, the job. Any step may fail and be repeated."""
+"""Sending one request: the revision, its geometry where it is new, the job. Any step can be repeated."""
 
 from __future__ import annotations
 
@@ -64,7 +64,11 @@ class Submission(QtCore.QObject):  # type: ignore[misc]
     def _compare(self, revision: dict[str, Any]) -> None:
         """2b. It is there: a frozen one keeps its geometry."""
         digest = (revision.get("geometry") or {}).get("digest")
-        if revision.get("state") not in OPEN_STATES and self.request.geometry and digest != self.request.geometry_digest:
+        if (
+            revision.get("state") not in OPEN_STATES
+            and self.request.geometry
+            and digest != self.request.geometry_digest
+        ):
             told = tr(
                 "{reference} is {state}: its geometry no longer changes, and this part's shape is another.",
                 reference=self.request.reference,

@@ -19,7 +19,15 @@ MATERIALS = (
     "aluminium", "brushed aluminium", "steel", "stainless steel", "cast iron", "brass", "copper", "titanium",
     "black plastic", "white plastic", "rubber", "wood", "glass",
 )  # fmt: skip
-APPEARANCES = ("polished", "brushed", "matt", "anodised black", "powder coated", "red painted", "blue painted")
+APPEARANCES = (
+    "polished",
+    "brushed",
+    "matt",
+    "anodised black",
+    "powder coated",
+    "red painted",
+    "blue painted",
+)
 
 
 class Panel(QtWidgets.QWidget):  # type: ignore[misc]
@@ -66,8 +74,9 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         box, grid = _grid()
         self.number, self.revision = QtWidgets.QLineEdit(), QtWidgets.QLineEdit()
         for edit, name, hint in (
-            (self.number, "mfgviz_number", tr("Part number")), (self.revision, "mfgviz_revision", tr("Revision")),
-        ):  # fmt: skip
+            (self.number, "mfgviz_number", tr("Part number")),
+            (self.revision, "mfgviz_revision", tr("Revision")),
+        ):
             edit.setObjectName(name)
             edit.setPlaceholderText(hint)
             edit.setAccessibleName(hint)
@@ -125,7 +134,9 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         for row, (name, text, combo, key) in enumerate(rows):
             combo.setObjectName(name)
             combo.lineEdit().setPlaceholderText(tr("none"))
-            combo.setToolTip(tr("Stands for {{{key}}} in the prompt. Taken from the object where it has one.", key=key))
+            combo.setToolTip(
+                tr("Stands for {{{key}}} in the prompt. Taken from the object where it has one.", key=key)
+            )
             combo.editTextChanged.connect(self._edited)
             grid.addWidget(_label(text), row, 0)
             grid.addWidget(combo, row, 1)
@@ -194,8 +205,18 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.render_view = QtWidgets.QPushButton(icon("render_view"), tr("Render view"))
         self.cancel = QtWidgets.QPushButton(tr("Cancel"))
         for button, name, wanted, tip in (
-            (self.render_part, "mfgviz_render_part", self.part_wanted, tr("Render this part from the chosen view")),
-            (self.render_view, "mfgviz_render_view", self.view_wanted, tr("Render it as the 3D view shows it")),
+            (
+                self.render_part,
+                "mfgviz_render_part",
+                self.part_wanted,
+                tr("Render this part from the chosen view"),
+            ),
+            (
+                self.render_view,
+                "mfgviz_render_view",
+                self.view_wanted,
+                tr("Render it as the 3D view shows it"),
+            ),
             (self.cancel, "mfgviz_cancel", self.cancel_wanted, tr("Cancel what is being sent or rendered")),
         ):
             button.setObjectName(name)
@@ -237,7 +258,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.refresh.setIcon(icon("refresh"))
         self.refresh.setAutoRaise(True)
         self.refresh.setToolTip(tr("Ask the server again"))
-        self.refresh.clicked.connect(lambda: self.refresh_wanted.emit())
+        self.refresh.clicked.connect(self.refresh_wanted.emit)
         row.addWidget(self.renders_title)
         row.addStretch(1)
         row.addWidget(self.refresh)
@@ -343,7 +364,9 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         """The server's templates (the built-in ones where it has none), and recent prompts."""
         found = [
             prompts.Preset(
-                str(one.get("title") or one["name"]), str(one["prompt"]), str(one.get("negative_prompt") or "")
+                str(one.get("title") or one["name"]),
+                str(one["prompt"]),
+                str(one.get("negative_prompt") or ""),
             )
             for one in templates
             if one.get("prompt") and one.get("name")

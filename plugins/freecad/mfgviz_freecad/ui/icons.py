@@ -22,7 +22,9 @@ def pixmap(name: str, side: int) -> Any:
 
 @lru_cache(maxsize=None)
 def _icon(name: str, colour: str) -> Any:
-    drawing = (RESOURCES / "icons" / f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", colour)
+    drawing = (
+        (RESOURCES / "icons" / f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", colour)
+    )
     renderer = QtSvg.QSvgRenderer(QtCore.QByteArray(drawing.encode()))
     made = QtGui.QIcon()
     for side in (16, 20, 24, 32, 48, 64):

@@ -8,7 +8,6 @@ from typing import Any
 from ..i18n import tr
 from ..qt import QtWidgets
 
-
 VARY, RECALL, EMBED, PRIMARY, COPY, SAVE = "vary", "recall", "embed", "primary", "copy", "save"
 
 
@@ -80,5 +79,3 @@ def tool_tip(render: Mapping[str, Any]) -> str:
         lines.append(tr("The part's image"))
     lines.append(tr("Seed {seed}, {model}", seed=render.get("seed"), model=render.get("model") or ""))
     return "\n".join(line for line in lines if line)
-
-

@@ -20,11 +20,14 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
 
     chosen = Signal(object, object)
 
-    def __init__(self, preferences: Preferences, has_token: bool, known_token: str, parent: Any = None) -> None:
+    def __init__(
+        self, preferences: Preferences, has_token: bool, known_token: str, parent: Any = None
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("mfgviz_settings")
         self.setWindowTitle(tr("mfgviz settings"))
-        self._preferences, self._known_token, self._api = preferences, known_token, None
+        self._preferences, self._known_token = preferences, known_token
+        self._api: Api | None = None
         self._found_server = preferences.server_url
         self.url = QtWidgets.QLineEdit(preferences.server_url)
         self.url.setObjectName("mfgviz_url")
@@ -51,11 +54,15 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         self.count = QtWidgets.QSpinBox()
         self.count.setRange(1, 64)
         self.count.setValue(preferences.count)
-        self.on_save = QtWidgets.QCheckBox(tr("Render each time a document is saved and its shape has changed"))
+        self.on_save = QtWidgets.QCheckBox(
+            tr("Render each time a document is saved and its shape has changed")
+        )
         self.on_save.setChecked(preferences.render_on_save)
         self.embed = QtWidgets.QCheckBox(tr("Embed the first picture of each job in the document"))
         self.embed.setChecked(preferences.embed_when_done)
-        buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Ok | QtWidgets.QDialogButtonBox.Cancel)
+        buttons = QtWidgets.QDialogButtonBox(
+            QtWidgets.QDialogButtonBox.Ok | QtWidgets.QDialogButtonBox.Cancel
+        )
         buttons.accepted.connect(self._accept)
         buttons.rejected.connect(self.reject)
         layout = QtWidgets.QVBoxLayout(self)
@@ -126,7 +133,9 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
             self._tell("error", tr(str(error)))
             return
         if not server.token:
-            self._tell("mark_doubtful", tr("Enter a token. `mfgviz up` prints one; your administrator makes others."))
+            self._tell(
+                "mark_doubtful", tr("Enter a token. `mfgviz up` prints one; your administrator makes others.")
+            )
             return
         self.test.setEnabled(False)
         self._tell("info", tr("Asking {url} …", url=server.url))
@@ -164,7 +173,9 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         mark = "mark_true"
         if "submit" not in (me.get("scopes") or ["submit"]):
             mark = "mark_doubtful"
-            lines.append(tr("This token may look, but not ask for renders. Ask for one with the role engineer."))
+            lines.append(
+                tr("This token may look, but not ask for renders. Ask for one with the role engineer.")
+            )
         if server.sends_token_in_the_clear:
             mark = "mark_doubtful"
             lines.append(tr("The token goes over the network unencrypted. Use https where you can."))
@@ -201,6 +212,9 @@ def _grid(box: Any) -> Any:
 def role_word(role: str) -> str:
     """A role, in words."""
     words = {
-        "viewer": tr("viewer"), "engineer": tr("engineer"), "approver": tr("approver"), "admin": tr("administrator"),
-    }  # fmt: skip
+        "viewer": tr("viewer"),
+        "engineer": tr("engineer"),
+        "approver": tr("approver"),
+        "admin": tr("administrator"),
+    }
     return words.get(role, role)

@@ -44,7 +44,9 @@ class _Painter(QtWidgets.QStyledItemDelegate):  # type: ignore[misc]
         painter.setPen(QtGui.QPen(option.palette.color(role), 2 if chosen else 1))
         painter.drawPath(path)
         self._mark(painter, renders.fidelity_mark(render), box.left() + 4, box.bottom() - MARK_PX - 3)
-        self._mark(painter, renders.review_mark(render), box.right() - MARK_PX - 3, box.bottom() - MARK_PX - 3)
+        self._mark(
+            painter, renders.review_mark(render), box.right() - MARK_PX - 3, box.bottom() - MARK_PX - 3
+        )
         if render.get("is_primary"):
             self._mark(painter, "mark_primary", box.right() - MARK_PX - 3, box.top() + 4)
         painter.restore()

@@ -63,12 +63,15 @@ class Viewer(QtWidgets.QDialog):  # type: ignore[misc]
             label.setTextInteractionFlags(Qt.TextSelectableByMouse)
         marks = QtWidgets.QGridLayout()
         marks.setColumnStretch(1, 1)
-        for row, pair in enumerate(((self._fidelity_icon, self._fidelity), (self._review_icon, self._review))):
+        for row, pair in enumerate(
+            ((self._fidelity_icon, self._fidelity), (self._review_icon, self._review))
+        ):
             for column, label in enumerate(pair):
                 marks.addWidget(label, row, column)
         buttons = QtWidgets.QHBoxLayout()
-        for sign, by in (("‹", -1), ("›", 1)):
-            button = QtWidgets.QToolButton(text=sign)
+        for sign, by in ((Qt.LeftArrow, -1), (Qt.RightArrow, 1)):
+            button = QtWidgets.QToolButton()
+            button.setArrowType(sign)
             button.setToolTip(tr("Previous render") if by < 0 else tr("Next render"))
             button.clicked.connect(lambda _=False, by=by: self.step.emit(by))
             buttons.addWidget(button)
@@ -104,7 +107,7 @@ class Viewer(QtWidgets.QDialog):  # type: ignore[misc]
         self.buttons[renders.PRIMARY].setEnabled(not render.get("is_primary"))
         self._facts.setText(
             tr(
-                "{width} × {height} px · seed {seed} · {model} · {time}",
+                "{width} x {height} px · seed {seed} · {model} · {time}",
                 width=render.get("width"),
                 height=render.get("height"),
                 seed=render.get("seed"),
@@ -138,4 +141,8 @@ def _decoded(content: bytes) -> Any:
 
 def _local(iso: str) -> str:
     time = QtCore.QDateTime.fromString(iso[:19] + "Z", Qt.ISODate)
-    return str(QtCore.QLocale().toString(time.toLocalTime(), QtCore.QLocale.ShortFormat)) if time.isValid() else ""
+    return (
+        str(QtCore.QLocale().toString(time.toLocalTime(), QtCore.QLocale.ShortFormat))
+        if time.isValid()
+        else ""
+    )

@@ -107,7 +107,8 @@ class Notice(QtWidgets.QFrame):  # type: ignore[misc]
         self.label.setText(text)
         self._close.setVisible(closes)
         for button in self._buttons:
-            button.setParent(None)
+            self._row.removeWidget(button)
+            button.hide()
             button.deleteLater()
         self._buttons = []
         for name, words in (buttons or {}).items():
@@ -168,7 +169,9 @@ class SeedBox(QtWidgets.QWidget):  # type: ignore[misc]
         self._edit.setEnabled(on)
         self._edit.setPlaceholderText(tr("another one each time"))
         self.lock.setIcon(icon("locked" if on else "unlocked"))
-        self.lock.setToolTip(tr("The same seed each time") if on else tr("Another seed each time; press to lock it"))
+        self.lock.setToolTip(
+            tr("The same seed each time") if on else tr("Another seed each time; press to lock it")
+        )
         if on and not self._edit.text():
             self._edit.setText("0")
         self.changed.emit()

@@ -1,4 +1,4 @@
-"""Inside FreeCAD: presses buttons, waits, measures the event loop, takes screenshots, writes down what it saw.
+"""Inside FreeCAD: presses buttons, waits, measures the event loop, takes pictures, says what it saw.
 
 A scene is a script that defines `scene(drive)` and ends with `driving.play(scene)`. What it puts into
 `drive.seen` is in the result file; an exception is too.
@@ -159,7 +159,9 @@ class Drive:
 
     def press(self, name: str) -> None:
         """Press a command's button in the real toolbar."""
-        bar = next(one for one in self.window.findChildren(QtWidgets.QToolBar) if one.objectName() == "mfgviz")
+        bar = next(
+            one for one in self.window.findChildren(QtWidgets.QToolBar) if one.objectName() == "mfgviz"
+        )
         button = bar.widgetForAction(self.action(name))
         assert button.isVisible(), f"{name} is not to be seen"
         assert button.isEnabled(), f"{name} is not enabled"

@@ -1,4 +1,4 @@
-"""What *Render* takes: selections of every kind, without a server. What is taken is exported as the add-on does."""
+"""What *Render* takes: selections of every kind, without a server, exported as the add-on does."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ def assembly(target: Path) -> Any:
     folder.addObject(cone)
     document.recompute()
     document.saveAs(str(target / "Gearbox.FCStd"))
-    block.ViewObject.DiffuseColor = [(0.1, 0.25, 0.85), (0.1, 0.25, 0.85), (0.85, 0.1, 0.1)] + [(0.8, 0.8, 0.8)] * 3
+    block.ViewObject.DiffuseColor = [(0.1, 0.25, 0.85), (0.1, 0.25, 0.85), (0.85, 0.1, 0.1)] + [
+        (0.8, 0.8, 0.8)
+    ] * 3
     housing.addProperty("App::PropertyString", "Material", "PLM")
     housing.Material = "Aluminium-6061"
     housing.addProperty("App::PropertyString", "PartNumber", "PLM")
