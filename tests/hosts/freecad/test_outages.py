@@ -42,7 +42,7 @@ def test_a_killed_server_and_a_closed_freecad_are_survived(play: Play, own_servi
     print("gaps", played.gaps)
     assert longest_gap(played) < LONGEST_GAP_S, played.gaps
 
-    again = play("reopened", renders=10 + 1 + 10)
+    again = play("reopened", renders=6 + 1 + 6)
     assert again.seen["followed"] == [seen["third"]]
     assert own_service.get(f"/jobs/{seen['third']}")["state"] == "succeeded"
-    assert "10 renders attached to OUT-1@A" in again.seen["told"]
+    assert "6 renders attached to OUT-1@A" in again.seen["told"]

@@ -91,7 +91,7 @@ def settings(drive: driving.Drive) -> None:
         test("right", window.url.text())
         drive.shot("settings", window)
         window.count.setValue(2)
-        window.accept()
+        window.findChild(QtWidgets.QDialogButtonBox).button(QtWidgets.QDialogButtonBox.Ok).click()
 
     assert "No token is set" in drive.panel.notice.text
     dialog(drive, act)

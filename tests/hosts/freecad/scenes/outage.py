@@ -15,12 +15,12 @@ def scene(drive: driving.Drive) -> None:
     drive.wait(lambda: session.models, 60, "the server's models")
     drive.identify("OUT-1", "A")
     panel.side.setCurrentIndex(panel.side.findData(256))
-    drive.heart.start()
-    drive.heart.name("waiting")
     document.saveAs(str(drive.folder / "outage.FCStd"))
+    drive.rest(0.5)
+    drive.heart.start()
 
     # 1. The server dies while it renders.
-    panel.count.setValue(10)
+    panel.count.setValue(6)
     drive.press("Mfgviz_RenderPart")
     drive.wait(lambda: panel.told.text().startswith("Rendering, step"), 90, "sampling")
     (first,) = session.follower.unfinished
@@ -46,7 +46,7 @@ def scene(drive: driving.Drive) -> None:
     drive.ask("start the server")
     drive.heart.name("waiting")
     drive.wait(lambda: first not in session.follower.unfinished, 150, "the first job's end")
-    drive.wait(lambda: panel.strip.count() == 10, 30, "its renders")
+    drive.wait(lambda: panel.strip.count() == 6, 30, "its renders")
     drive.seen["first"] = first
     drive.child("mfgviz_send").click()
     drive.wait(lambda: session.follower.unfinished, 30, "the kept request's job")
@@ -57,7 +57,7 @@ def scene(drive: driving.Drive) -> None:
     )
 
     # 4. FreeCAD is closed while a job runs.
-    panel.count.setValue(10)
+    panel.count.setValue(6)
     drive.press("Mfgviz_RenderPart")
     drive.wait(lambda: session.follower.unfinished, 60, "the third job")
     (drive.seen["third"],) = session.follower.unfinished
