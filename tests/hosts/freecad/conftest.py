@@ -26,7 +26,7 @@ SCENES = Path(__file__).parent / "scenes"
 SHOTS = ROOT / "var" / "freecad-screenshots"
 SAMPLE = ROOT / "mfgviz" / "samples" / "bracket.step"
 NEEDED = ("freecad", "xvfb-run", "xauth")
-SCENE_S = 240
+SCENE_S = 480
 ENDS_S = 60
 
 Play = Callable[..., "Result"]

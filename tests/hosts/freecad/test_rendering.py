@@ -20,7 +20,7 @@ VIEWS = [
     ("Orthographic", "viewTrimetric", (980, 1040)),
 ]
 LONGEST_GAP_S = 0.1
-EXPORTS = ("press Mfgviz_RenderPart", "press Mfgviz_RenderView")
+EXPORTS = ("press Mfgviz_RenderPart", "press Mfgviz_RenderView", "press Save")
 # Setting the scene and taking pictures of it is not the add-on's doing.
 NOT_OURS = ("", "setting up", "screenshot", "asked")
 LEAST_IOU = 0.98

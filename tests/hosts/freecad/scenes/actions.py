@@ -107,7 +107,7 @@ def first_render(drive: driving.Drive, document: Any) -> None:
     drive.seen["fields"] = dict(panel.wishes.fields)
     drive.identify("ACT-1", "A", material=panel.material.currentText())
     panel.count.setValue(1)
-    panel.side.setCurrentIndex(panel.side.findData(256))
+    drive.small()
     drive.render("Mfgviz_RenderPart")
     drive.seen["written"] = [document.FileName, str(drive.folder)]
 
@@ -152,11 +152,11 @@ def on_save(drive: driving.Drive) -> None:
     panel, session = drive.panel, drive.controller.session
     before = panel.strip.count()
     drive.action("Mfgviz_RenderOnSave").trigger()
-    FreeCADGui.SendMsgToActiveView("Save")
+    drive.save()
     drive.wait(
         lambda: panel.strip.count() > before and not session.follower.unfinished, 60, "the render on save"
     )
-    FreeCADGui.SendMsgToActiveView("Save")
+    drive.save()
     drive.wait(lambda: "the same as before" in panel.told.text(), 20, "that the shape is the same")
     drive.seen["saved_twice"] = [panel.strip.count() - before, FreeCADGui.ActiveDocument.Modified]
     drive.action("Mfgviz_RenderOnSave").trigger()
@@ -183,7 +183,7 @@ def closed(drive: driving.Drive, document: Any) -> None:
     """The document is closed while its job runs."""
     panel, session = drive.panel, drive.controller.session
     drive.identify("ACT-1", "B", material="steel")
-    panel.count.setValue(6)
+    panel.count.setValue(2)
     drive.press("Mfgviz_RenderPart")
     drive.wait(lambda: session.follower.unfinished and not session.is_sending, 30, "the job")
     drive.heart.name("setting up")

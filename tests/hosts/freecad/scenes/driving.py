@@ -21,6 +21,7 @@ import FreeCADGui
 from mfgviz_freecad.qt import QAction, QtCore, QtWidgets
 
 BEAT_MS = 5
+PATIENCE = 4
 WORKBENCH = "MfgvizWorkbench"
 
 
@@ -89,8 +90,8 @@ class Drive:
         print(f"[{time.monotonic() - self._began:6.2f}]", *what, flush=True)
 
     def wait(self, condition: Callable[[], Any], limit_s: float, what: str) -> Any:
-        """Let FreeCAD live until something is so."""
-        deadline = time.monotonic() + limit_s
+        """Let FreeCAD live until something is so. The limits are for a machine that does nothing else."""
+        deadline = time.monotonic() + PATIENCE * limit_s
         while True:
             QtWidgets.QApplication.processEvents(QtCore.QEventLoop.AllEvents, 5)
             if found := condition():
@@ -210,7 +211,7 @@ class Drive:
         panel, session = self.panel, self.controller.session
         before, told = panel.strip.count(), [""]
         self.press(button)
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + PATIENCE * 60
         while panel.strip.count() == before or session.follower.unfinished:
             self.rest(0.01)
             if panel.told.text() != told[-1]:
@@ -247,6 +248,18 @@ class Drive:
         self.rest(0.05)
         self.heart.name("waiting")
         return {"job": job, "size": size, "picture": str(path), "window": list(view.getSize())}
+
+    def save(self) -> None:
+        """FreeCAD's own saving, and what the add-on exports after it."""
+        self.heart.name("press Save")
+        FreeCADGui.SendMsgToActiveView("Save")
+        self.rest(0.3)
+        self.heart.name("waiting")
+
+    def small(self) -> None:
+        """Pictures that take little time."""
+        self.panel.side.insertItem(0, "96 px", 96)
+        self.panel.side.setCurrentIndex(0)
 
     def without_edges(self) -> None:
         """Edges are drawn some pixels wide, half of that outside of the shape."""

@@ -14,7 +14,7 @@ def scene(drive: driving.Drive) -> None:
     panel, session = drive.panel, drive.controller.session
     drive.wait(lambda: session.models, 60, "the server's models")
     drive.identify("OUT-1", "A")
-    panel.side.setCurrentIndex(panel.side.findData(256))
+    drive.small()
     document.saveAs(str(drive.folder / "outage.FCStd"))
     drive.rest(0.5)
     drive.heart.start()
