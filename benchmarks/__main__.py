@@ -11,11 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import geometry, queue, service
+from benchmarks import geometry, http, queue, service
 from benchmarks.servers import Servers
 
 BENCHMARKS: dict[str, Callable[[Servers], dict[str, float]]] = {
     "queue": queue.run,
+    "http": http.run,
     "geometry": geometry.run,
     "service": service.run,
 }
@@ -23,6 +24,9 @@ BENCHMARKS: dict[str, Callable[[Servers], dict[str, float]]] = {
 BARS: dict[str, tuple[str, float]] = {
     "bulk_submit_jobs_per_s": (">=", 1000),
     "claim_p95_ms": ("<=", 10),
+    "http_submit_p99_ms": ("<=", 30),
+    "events_lost": ("<=", 0),
+    "server_growth_mb": ("<=", 32),
     "maps_1024_cold_s": ("<=", 4.0),
     "maps_1024_cached_s": ("<=", 0.05),
     "service_over_raw": (">=", 1.0),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mfgviz import errors
+from mfgviz.api.problems import status_of
 from mfgviz.cli import reference
 from mfgviz.errors import MfgvizError
 from mfgviz.settings import ENV_PREFIX, explain_settings
@@ -37,15 +38,18 @@ def errors_page() -> str:
     lines = [
         "# Errors",
         "",
-        "The code is what `--json` prints, what the job table keeps, and what never changes.",
+        "The code is what `--json`, the job table and HTTP answers carry, and what never changes.",
         "",
-        "| code | means | exit code | tried again | what to do |",
-        "| --- | --- | --- | --- | --- |",
+        "| code | means | exit code | HTTP status | tried again | what to do |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for kind in sorted(_all_errors(), key=lambda kind: kind.code):
         told = (kind.__doc__ or "").strip().splitlines()[0]
         again = "yes" if kind.retryable else "no"
-        lines.append(f"| `{kind.code}` | {told} | {kind.exit_code} | {again} | {kind.default_remedy} |")
+        status = status_of(kind())
+        lines.append(
+            f"| `{kind.code}` | {told} | {kind.exit_code} | {status} | {again} | {kind.default_remedy} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
 from sqlalchemy import ColumnElement, Update, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
 from mfgviz import __version__, provenance
@@ -192,7 +191,7 @@ def set_primary(session: Session, rendition: Rendition, actor: str) -> None:
     """Let a rendition stand for its revision, in place of the one that did.
 
     Raises:
-        IllegalMoveError: it is rejected or superseded, or somebody else chose another at the same moment.
+        IllegalMoveError: it is rejected or superseded.
     """
     if rendition.review_state in (ReviewState.REJECTED, ReviewState.SUPERSEDED):
         raise IllegalMoveError(
@@ -200,14 +199,11 @@ def set_primary(session: Session, rendition: Rendition, actor: str) -> None:
         )
     if rendition.is_primary:
         return
+    # Two who choose at the same time choose one after the other.
+    mine = select(PartRevision.id).where(PartRevision.id == rendition.revision_id)
+    session.execute(mine.with_for_update())
     _clear_primary(session, rendition.revision_id)
-    try:
-        with session.begin_nested():
-            session.execute(_primary(Rendition.id == rendition.id, chosen=True))
-    except IntegrityError as error:
-        raise IllegalMoveError(
-            f"Somebody else chose a primary render of {rendition.revision.reference} just now."
-        ) from error
+    session.execute(_primary(Rendition.id == rendition.id, chosen=True))
     session.refresh(rendition, ["is_primary"])
     audit(session, actor, "render.made_primary", rendition.revision.reference, {"render": rendition.id})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -30,9 +30,12 @@ FIRST_GUESS_S = 0.05
 class Teller:
     """Tells of one sampling. Nothing that it does fails or delays a job."""
 
-    def __init__(self, live: Live, jobs: Sequence[ClaimedJob]) -> None:
+    def __init__(
+        self, live: Live, jobs: Sequence[ClaimedJob], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._live, self._jobs = live, list({job.id: job for job in jobs}.values())
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
         self._shown_at = self._began
         self._spent_s, self._cost_s = 0.0, FIRST_GUESS_S
 
@@ -50,20 +53,20 @@ class Teller:
 
     def _affords(self, info: StepInfo) -> bool:
         """Whether a preview now stays within the budget. None after the last step: the picture comes."""
-        now = time.monotonic()
+        now = self._clock()
         if info.step >= info.total or now - self._shown_at < PREVIEW_EVERY_S:
             return False
         whole_s = (now - self._began - self._spent_s) / max(info.step, 1) * info.total
         return self._spent_s + self._cost_s <= PREVIEW_SHARE * whole_s
 
     def _show(self, step: int, info: StepInfo) -> bool:
-        began = time.monotonic()
+        began = self._clock()
         pixels = info.preview()
         if pixels is not None:
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "JPEG", quality=PREVIEW_QUALITY, xmp=synthetic_mark())
             self._live.put_preview(self._jobs[0].id, step, out.getvalue())
-        self._shown_at = time.monotonic()
+        self._shown_at = self._clock()
         self._cost_s = self._shown_at - began
         self._spent_s += self._cost_s
         return pixels is not None

@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import to_thread
-from fastapi import BackgroundTasks, Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from mfgviz import journal, tokens
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import RateLimit
-from mfgviz.errors import ForbiddenError, UnauthenticatedError
+from mfgviz.errors import ForbiddenError, MfgvizError, UnauthenticatedError
 from mfgviz.runtime import Runtime
 from mfgviz.service import Service
 from mfgviz.tokens import USED_EVERY_S, Holder
 from mfgviz.vocabulary import Scope
 
+log = logging.getLogger(__name__)
+
+WAITING_AT_MOST = 1000
 BEARER = HTTPBearer(auto_error=False, description="A token of `mfgviz tokens create`.")
+
+
+class Afterwards:
+    """What is done once an answer is sent, such as ringing workers: by one thread, in order, so that no
+    request waits for it. Where too much waits, more is left out: a sweep rings for what was not rung for."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "afterwards")
+        self._waiting = threading.BoundedSemaphore(WAITING_AT_MOST)
+
+    def __call__(self, action: Callable[[], object]) -> None:
+        """Do that soon."""
+        if self._waiting.acquire(blocking=False):
+            self._pool.submit(self._do, action)
+        else:
+            log.warning("too much waits to be done after requests: something was left to a sweep")
+
+    def close(self) -> None:
+        """Do what waits, and no more."""
+        self._pool.shutdown()
+
+    def _do(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except MfgvizError as error:
+            log.warning("%s", error.message)
+        finally:
+            self._waiting.release()
 
 
 @dataclass(slots=True)
@@ -30,6 +64,7 @@ class Server:
     runtime: Runtime
     rate: RateLimit
     hub: Hub
+    later: Afterwards
     used: dict[int, float] = field(default_factory=dict)
 
 
@@ -67,29 +102,25 @@ def server_of(request: Request) -> Server:
     return server
 
 
-def require(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """A dependency: the caller, whose token must have that scope."""
-
-    async def caller(
-        request: Request,
-        background: BackgroundTasks,
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-    ) -> Caller:
-        if given is None:
-            raise UnauthenticatedError("The request carries no token.")
-        server = server_of(request)
-        holder = await to_thread.run_sync(_authenticate, server.runtime, given.credentials)
-        server.rate.take(holder.token_id, holder.token_name)
-        if time.monotonic() - server.used.get(holder.token_id, -USED_EVERY_S) >= USED_EVERY_S:
-            server.used[holder.token_id] = time.monotonic()
-            background.add_task(_note_use, server.runtime, holder.token_id)
-        address = request.client.host if request.client else "unknown"
-        journal.came_from.set({"door": "http", "address": address, "token": holder.token_name})
-        found = Caller(holder, Service(server.runtime, holder.requester, background.add_task), server)
-        found.require(scope)
-        return found
-
-    caller.scope = scope  # type: ignore[attr-defined] # read where routes are documented
+async def caller_of(
+    request: Request,
+    needed: SecurityScopes,
+    given: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+) -> Caller:
+    """A dependency: the caller, whose token has the scopes that the route needs."""
+    if given is None:
+        raise UnauthenticatedError("The request carries no token.")
+    server = server_of(request)
+    holder = await to_thread.run_sync(_authenticate, server.runtime, given.credentials)
+    server.rate.take(holder.token_id, holder.token_name)
+    if time.monotonic() - server.used.get(holder.token_id, -USED_EVERY_S) >= USED_EVERY_S:
+        server.used[holder.token_id] = time.monotonic()
+        server.later(lambda: _note_use(server.runtime, holder.token_id))
+    address = request.client.host if request.client else "unknown"
+    journal.came_from.set({"door": "http", "address": address, "token": holder.token_name})
+    caller = Caller(holder, Service(server.runtime, holder.requester, server.later), server)
+    for scope in needed.scopes:
+        caller.require(Scope(scope))
     return caller
 
 
@@ -103,7 +134,7 @@ def _note_use(runtime: Runtime, token_id: int) -> None:
         tokens.note_use(session, [token_id])
 
 
-Reader = Annotated[Caller, Depends(require(Scope.READ))]
-Submitter = Annotated[Caller, Depends(require(Scope.SUBMIT))]
-Reviewer = Annotated[Caller, Depends(require(Scope.REVIEW))]
-Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]
+Reader = Annotated[Caller, Security(caller_of, scopes=[Scope.READ.value])]
+Submitter = Annotated[Caller, Security(caller_of, scopes=[Scope.SUBMIT.value])]
+Reviewer = Annotated[Caller, Security(caller_of, scopes=[Scope.REVIEW.value])]
+Admin = Annotated[Caller, Security(caller_of, scopes=[Scope.ADMIN.value])]

@@ -16,7 +16,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from mfgviz import __version__
 from mfgviz.api import problems
-from mfgviz.api.access import Server
+from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
 from mfgviz.api.routes import jobs, parts, renders, rest, revisions
@@ -57,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             forgetting.cancel()
             await server.hub.stop()
+            server.later.close()
             runtime.close()
 
     app = FastAPI(
@@ -70,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.server = Server(runtime, RateLimit(settings.requests_per_minute), Hub(runtime))
+    app.state.server = Server(runtime, RateLimit(settings.requests_per_minute), Hub(runtime), Afterwards())
     problems.install(app)
     app.add_middleware(BodyLimit, uploads=UPLOADS)
     origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]
@@ -88,9 +89,10 @@ def create_app(settings: Settings) -> FastAPI:
             ],
         )
     app.add_middleware(SecurityHeaders)
-    for one in (parts, revisions, jobs, renders, rest):
-        app.include_router(one.router, prefix=API)
+    for router in (parts.router, revisions.router, jobs.router, renders.router, renders.images, rest.router):
+        app.include_router(router, prefix=API)
     app.include_router(rest.health)
+    problems.describe(app.openapi())
     return app
 
 
@@ -101,18 +103,21 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-def run(settings: Settings, listening: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM."""
+def make_server(settings: Settings) -> uvicorn.Server:
+    """The server, ready to run on sockets that listen."""
     config = uvicorn.Config(
         create_app(settings),
         log_level=settings.log_level.lower(),
         access_log=False,
         server_header=False,
-        date_header=True,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        h11_max_incomplete_event_size=64 * 1024,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)
+
+
+def run(settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    make_server(settings).run(sockets=[listening])
 
 
 async def _forget(runtime: Runtime) -> None:

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi.sse import ServerSentEvent
 from sqlalchemy import select
 
 from mfgviz import wire
@@ -40,6 +39,7 @@ QUEUE_EVENTS = 1024
 STREAMS_A_TOKEN = 256
 JOBS_A_REQUESTER = 500
 READ_BLOCK_MS = 1000
+KEEP_ALIVE_S = 15.0
 READ_AT_ONCE = 500
 AGAIN_S = 1.0
 CLIENT_RETRY_MS = 2000
@@ -62,9 +62,7 @@ class Subscription:
     token_id: int
     job_id: int | None = None
     requester: str | None = None
-    queue: asyncio.Queue[ServerSentEvent | None] = field(
-        default_factory=lambda: asyncio.Queue(QUEUE_EVENTS + 1)
-    )
+    queue: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
     last: dict[int, wire.JobEvent] = field(default_factory=dict)
     overrun: bool = False
 
@@ -72,15 +70,12 @@ class Subscription:
         """Whether a message is about a job that is listened for."""
         return told.job == self.job_id or told.requester == self.requester
 
-    def put(self, event: ServerSentEvent) -> None:
+    def put(self, event: bytes) -> None:
         """Queue an event. Who reads too slowly is cut off, and reads on from its last event's id."""
         if self.overrun:
             return
-        if self.queue.qsize() >= QUEUE_EVENTS:
-            self.overrun = True
-            self.queue.put_nowait(None)
-        else:
-            self.queue.put_nowait(event)
+        self.overrun = self.queue.qsize() >= QUEUE_EVENTS
+        self.queue.put_nowait(None if self.overrun else event)
 
     def show(self, now: wire.JobEvent, event_id: str, *, always: bool) -> None:
         """Queue where a job stands, if that is news or `always`."""
@@ -90,7 +85,7 @@ class Subscription:
         if not always and before == now:
             return
         self.last[now.job] = now
-        self.put(ServerSentEvent(data=now.model_dump(mode="json"), event="job", id=event_id))
+        self.put(encode(now, event_id))
         if now.state in _FINAL:
             if self.job_id is not None:
                 self.queue.put_nowait(None)
@@ -109,7 +104,7 @@ class Subscription:
         changes = {"state": "running", "step": told.step, "total_steps": told.total_steps, "position": None}
         now = before.model_copy(update=changes)
         self.last[told.job] = now
-        self.put(ServerSentEvent(data=now.model_dump(mode="json"), event="job", id=event_id))
+        self.put(encode(now, event_id))
         if told.preview:
             shown = wire.PreviewEvent(
                 job=told.job,
@@ -117,7 +112,7 @@ class Subscription:
                 total_steps=told.total_steps or 0,
                 url=f"/api/v1/jobs/{told.job}/preview?step={told.step}",
             )
-            self.put(ServerSentEvent(data=shown.model_dump(mode="json"), event="preview", id=event_id))
+            self.put(encode(shown, event_id))
 
 
 class Hub:
@@ -146,12 +141,10 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for one in self._subscriptions:
-            one.put(ServerSentEvent(comment="the server stops"))
-            with suppress(asyncio.QueueFull):
-                one.queue.put_nowait(None)
+            one.queue.put_nowait(None)
 
     # -- listening ----------------------------------------------------------------------------------------
-    async def listen(self, wanted: Subscription, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
+    async def listen(self, wanted: Subscription, last_event_id: str | None) -> AsyncIterator[bytes]:
         """Where the jobs stand now, what has happened since that event, and from then on what happens.
 
         The stream of one job ends when the job does.
@@ -159,11 +152,22 @@ class Hub:
         since = _moment(last_event_id) if last_event_id else None
         self._subscriptions.add(wanted)
         try:
-            yield ServerSentEvent(comment="mfgviz", retry=CLIENT_RETRY_MS)
+            yield f": mfgviz\nretry: {CLIENT_RETRY_MS}\n\n".encode()
             for standing in await self._in_thread(self._first, wanted, since):
-                wanted.show(standing.event, self.last_id, always=True)
-            while (event := await wanted.queue.get()) is not None:
-                yield event
+                if standing.event.job not in wanted.last:  # what was heard meanwhile is newer
+                    wanted.show(standing.event, self.last_id, always=True)
+            more = True
+            while more:
+                try:
+                    event = await asyncio.wait_for(wanted.queue.get(), KEEP_ALIVE_S)
+                except TimeoutError:
+                    yield b": keep-alive\n\n"
+                    continue
+                waiting = [event]
+                while not wanted.queue.empty():
+                    waiting.append(wanted.queue.get_nowait())
+                more = None not in waiting
+                yield b"".join(one for one in waiting if one is not None)
         finally:
             self._subscriptions.discard(wanted)
 
@@ -199,18 +203,14 @@ class Hub:
         while True:
             client = connect(redis.asyncio, self.url, socket_timeout=READ_BLOCK_MS / 1000 + 5)
             try:
-                self.last_id = await _newest(client) or self.last_id
+                await self._rewind(client)
                 self._connected = True
                 while True:
                     got = await client.xread({STREAM: self.last_id}, count=READ_AT_ONCE, block=READ_BLOCK_MS)
                     for _, messages in got or ():
                         await self._take(messages)
-                    if (
-                        not got
-                        and (newest := await _newest(client))
-                        and _order(newest) < _order(self.last_id)
-                    ):
-                        self.last_id = newest  # the stream was flushed and began again
+                    if not got:
+                        await self._rewind(client)
             except (RedisError, OSError) as error:
                 if self._connected:
                     log.warning("live progress is not heard: %s", mask_text(str(error), self.url))
@@ -221,6 +221,12 @@ class Hub:
                 with suppress(RedisError, OSError):
                     await client.aclose()
             await asyncio.sleep(AGAIN_S)
+
+    async def _rewind(self, client: Any) -> None:
+        """Where the stream ends before the place to read on from: it was flushed, or its clock is behind."""
+        newest = await client.xrevrange(STREAM, count=1)
+        if newest and _order(newest[0][0].decode()) < _order(self.last_id):
+            self.last_id = newest[0][0].decode()
 
     async def _take(self, messages: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
         """Hand on one batch of messages: steps as they are, moves as the rows say."""
@@ -316,6 +322,19 @@ class Hub:
         return await to_thread.run_sync(function, *arguments, limiter=self._limiter)
 
 
+_encoded: tuple[wire.JobEvent | wire.PreviewEvent, str, bytes] | None = None
+
+
+def encode(event: wire.JobEvent | wire.PreviewEvent, event_id: str) -> bytes:
+    """An event as it is sent (WHATWG HTML, 9.2.5). The same one for many listeners is encoded once."""
+    global _encoded  # noqa: PLW0603 - a cache of one, in one event loop
+    if _encoded is None or _encoded[1] != event_id or _encoded[0] != event:
+        name = "job" if isinstance(event, wire.JobEvent) else "preview"
+        text = f"event: {name}\ndata: {event.model_dump_json()}\nid: {event_id}\n\n"
+        _encoded = (event, event_id, text.encode())
+    return _encoded[2]
+
+
 def standings(session: Any, ids: Iterable[int]) -> list[Standing]:
     """Where these jobs stand, by id."""
     wanted = sorted(set(ids))
@@ -353,11 +372,6 @@ def standings(session: Any, ids: Iterable[int]) -> list[Standing]:
         )
         for row in rows
     ]
-
-
-async def _newest(client: Any) -> str | None:
-    newest = await client.xrevrange(STREAM, count=1)
-    return newest[0][0].decode() if newest else None
 
 
 def _order(event_id: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,30 +32,31 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"].endswith(self.uploads):
             await self.app(scope, receive, send)
             return
-        got, begun = 0, False
+        got, begun, over = 0, False, False
 
         async def counted() -> Message:
-            nonlocal got
+            nonlocal got, over
             message = await receive()
             got += len(message.get("body", b""))
-            if got > JSON_MAX_BYTES:
+            over = over or got > JSON_MAX_BYTES
+            if over:
                 raise BodyTooLarge
             return message
 
         async def sent(message: Message) -> None:
             nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
+            if over and not begun:
+                return  # what the application makes of the broken body
+            begun = True
             await send(message)
 
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length) > JSON_MAX_BYTES:
             await problems.of_error(too_large(JSON_MAX_BYTES))(scope, receive, send)
             return
-        try:
+        with suppress(BodyTooLarge):
             await self.app(scope, counted, sent)
-        except BodyTooLarge:
-            if begun:
-                raise
+        if over and not begun:
             await problems.of_error(too_large(JSON_MAX_BYTES))(scope, receive, send)
 
 

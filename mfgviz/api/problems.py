@@ -10,7 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from mfgviz import errors, wire
 from mfgviz.errors import MfgvizError
@@ -48,12 +50,21 @@ MEANINGS = {
 }
 
 
+def describe(schema: dict[str, Any]) -> None:
+    """Add to an OpenAPI description what routes refer to and do not answer with."""
+    components = schema["components"]["schemas"]
+    kinds: tuple[type[BaseModel], ...] = (wire.Problem, wire.JobEvent, wire.PreviewEvent)
+    for kind in kinds:
+        own = kind.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        components.update(own.pop("$defs", {}))
+        components[kind.__name__] = own
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route documents of the errors that it may answer with."""
     return {
         status: {
             "description": MEANINGS[status],
-            "model": wire.Problem,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
@@ -125,7 +136,7 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     return problem(422, told, "That request cannot be used.", fields)
 
 
-async def _plain(_request: Request, error: Exception) -> JSONResponse:
+async def _plain(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     title = http.HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
@@ -135,7 +146,18 @@ async def _plain(_request: Request, error: Exception) -> JSONResponse:
         told = {"code": code, "message": str(error.detail), "remedy": errors.NoSuchRouteError.default_remedy}
         answer = problem(error.status_code, told, title)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods of an address. (The router answers with those of the first route there alone.)"""
+    found: set[str] = set()
+    for path, operations in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            found |= {method.upper() for method in operations}
+    return sorted(found) or ["GET"]
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

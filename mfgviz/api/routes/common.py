@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 
 from mfgviz.api.problems import responses
 
-ALWAYS = (401, 403, 422, 429, 503)
+ALWAYS = (400, 401, 403, 422, 429, 503)
 Reference = Annotated[
     str, Path(min_length=1, max_length=256, description="`NUMBER@LABEL`; `NUMBER` alone is the newest.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import Depends, Header, Query, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
 
 from mfgviz import wire
 from mfgviz.api.access import Reader, Submitter
@@ -37,6 +37,12 @@ _JPEG: dict[int | str, dict[str, Any]] = {
         "description": "A JPEG.",
     },
     304: {"description": "The client has it."},
+}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "Events, as they come.",
+    }
 }
 _EVENTS = (
     "`job` events say where a job stands now (JobEvent), `preview` events that there is a small picture of "
@@ -116,30 +122,31 @@ async def _all(caller: Reader, last_event_id: LastEventId = None) -> Subscriptio
 
 @router.get(
     "/jobs/{job_id}/events",
-    response_class=EventSourceResponse,
-    responses=responses(404),
+    response_class=StreamingResponse,
+    responses={**responses(404), **_STREAM},
     description=f"What happens to one job, until it has ended. {_EVENTS}",
 )
 async def job_events(
-    caller: Reader,
-    wanted: Annotated[Subscription, Depends(_one)],
-    last_event_id: LastEventId = None,
-) -> AsyncIterator[ServerSentEvent]:
+    caller: Reader, wanted: Annotated[Subscription, Depends(_one)], last_event_id: LastEventId = None
+) -> StreamingResponse:
     """What happens to one job, until it has ended."""
-    async for event in caller.server.hub.listen(wanted, last_event_id):
-        yield event
+    return _stream(caller.server.hub.listen(wanted, last_event_id))
 
 
 @router.get(
     "/events",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
+    responses=_STREAM,
     description=f"What happens to all jobs of the token's requester. {_EVENTS}",
 )
 async def all_events(
-    caller: Reader,
-    wanted: Annotated[Subscription, Depends(_all)],
-    last_event_id: LastEventId = None,
-) -> AsyncIterator[ServerSentEvent]:
+    caller: Reader, wanted: Annotated[Subscription, Depends(_all)], last_event_id: LastEventId = None
+) -> StreamingResponse:
     """What happens to all jobs of the token's requester."""
-    async for event in caller.server.hub.listen(wanted, last_event_id):
-        yield event
+    return _stream(caller.server.hub.listen(wanted, last_event_id))
+
+
+def _stream(events: AsyncIterator[bytes]) -> StreamingResponse:
+    # X-Accel-Buffering: nginx hands events on at once.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)

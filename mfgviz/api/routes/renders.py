@@ -109,6 +109,3 @@ async def store_image(caller: Submitter, request: Request) -> wire.StoredImage:
         if len(content) > IMAGE_MAX_BYTES:
             raise too_large(IMAGE_MAX_BYTES)
     return await to_thread.run_sync(caller.service.store_image, bytes(content))
-
-
-router.include_router(images)
