@@ -299,7 +299,6 @@ class Session(QtCore.QObject):  # type: ignore[misc]
     def submit(self, request: PendingRequest) -> None:
         """Keep the request, then send it. It is kept until the server has it."""
         kept = self.state.keep_pending(request)
-        self.pending_changed.emit()
         if self.api is None or not self.api.server.token:
             told = tr("No token is set, so nothing was sent.")
             remedy = tr(
@@ -312,6 +311,7 @@ class Session(QtCore.QObject):  # type: ignore[misc]
         submission.progressed.connect(self.progressed.emit)
         submission.done.connect(lambda items: self._sent(submission, items))
         submission.failed.connect(lambda problem: self._not_sent(submission, problem))
+        self.pending_changed.emit()
         submission.start()
 
     def stop_sending(self) -> None:

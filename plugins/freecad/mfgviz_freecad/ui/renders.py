@@ -77,5 +77,7 @@ def tool_tip(render: Mapping[str, Any]) -> str:
     lines = [str(render.get("prompt") or ""), fidelity_text(render), review_text(render)]
     if render.get("is_primary"):
         lines.append(tr("The part's image"))
+    if render.get("is_current") is False:
+        lines.append(tr("Of an earlier shape of this revision"))
     lines.append(tr("Seed {seed}, {model}", seed=render.get("seed"), model=render.get("model") or ""))
     return "\n".join(line for line in lines if line)

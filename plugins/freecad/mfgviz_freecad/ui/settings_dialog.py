@@ -104,7 +104,18 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
 
     def _tell(self, mark: str, text: str) -> None:
         self.verdict.tell(mark, text)
-        self.adjustSize()
+        self._fit()
+
+    def _fit(self) -> None:
+        """As high as the texts need at this width."""
+        layout = self.layout()
+        layout.activate()
+        self.resize(self.width(), layout.heightForWidth(self.width()))
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """The texts have their fonts now."""
+        super().showEvent(event)
+        self._fit()
 
     def _url_changed(self, text: str) -> None:
         if "#token=" not in text:
@@ -166,7 +177,7 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
                 "Connected as {who} ({role}) to mfgviz {version}.",
                 who=me.get("requester"),
                 role=role_word(str(me.get("role"))),
-                version=(me.get("server") or {}).get("version"),
+                version=me.get("server_version"),
             ),
             tr("Models: {names}.", names=names or tr("none")),
         ]

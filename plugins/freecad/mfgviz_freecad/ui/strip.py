@@ -37,7 +37,9 @@ class _Painter(QtWidgets.QStyledItemDelegate):  # type: ignore[misc]
             size = picture.size().scaled(box.size(), Qt.KeepAspectRatio)
             place = QtCore.QRect(QtCore.QPoint(0, 0), size)
             place.moveCenter(box.center())
+            painter.setOpacity(0.45 if render.get("is_current") is False else 1.0)
             painter.drawPixmap(place, picture)
+            painter.setOpacity(1.0)
         painter.setClipping(False)
         chosen = option.state & (QtWidgets.QStyle.State_Selected | QtWidgets.QStyle.State_MouseOver)
         role = QtGui.QPalette.Highlight if chosen else QtGui.QPalette.Mid

@@ -135,7 +135,7 @@ def with_a_render(drive: driving.Drive, document: Any) -> None:
     drive.seen["primary"] = [panel.strip.render_at(0)["is_primary"], panel.notice.text]
     panel.notice_pressed.emit("dismiss")
     saved = drive.folder / "saved.webp"
-    drive.controller.save_to(panel.strip.render_at(0), saved)
+    drive.controller.pictures.save_to(panel.strip.render_at(0), saved)
     drive.wait(saved.exists, 10, "the saved file")
     panel.prompt.setPlainText("something else")
     choose("recall")

@@ -37,7 +37,7 @@ def scene(drive: driving.Drive) -> None:
     drive.heart.name("enlarging")
     drive.arrange(1500, 940)
     panel.strip.itemClicked.emit(panel.strip.item(0))
-    viewer = drive.wait(lambda: drive.controller.viewer, 10, "the viewer")
+    viewer = drive.wait(lambda: drive.controller.pictures.viewer, 10, "the viewer")
     drive.wait(lambda: viewer.picture.pixmap() is not None and viewer.isVisible(), 10, "its picture")
     drive.rest(0.8)
     drive.heart.name("screenshot")

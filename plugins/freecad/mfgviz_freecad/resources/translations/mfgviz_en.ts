@@ -264,6 +264,10 @@
       <translation>Not reviewed yet</translation>
     </message>
     <message>
+      <source>Of an earlier shape of this revision</source>
+      <translation>Of an earlier shape of this revision</translation>
+    </message>
+    <message>
       <source>Open a document with a part to render.</source>
       <translation>Open a document with a part to render.</translation>
     </message>
@@ -550,6 +554,10 @@
     <message>
       <source>The exported file is gone: export the part again by pressing Render.</source>
       <translation>The exported file is gone: export the part again by pressing Render.</translation>
+    </message>
+    <message>
+      <source>The exported part has {size} MB; the server takes {most} MB.</source>
+      <translation>The exported part has {size} MB; the server takes {most} MB.</translation>
     </message>
     <message>
       <source>The group is empty. Select a body or a part.</source>

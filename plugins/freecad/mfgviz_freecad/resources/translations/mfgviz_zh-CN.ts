@@ -264,6 +264,10 @@
       <translation>尚未审核</translation>
     </message>
     <message>
+      <source>Of an earlier shape of this revision</source>
+      <translation>属于此版本较早的形状</translation>
+    </message>
+    <message>
       <source>Open a document with a part to render.</source>
       <translation>请打开包含零件的文档。</translation>
     </message>
@@ -550,6 +554,10 @@
     <message>
       <source>The exported file is gone: export the part again by pressing Render.</source>
       <translation>导出的文件已不存在：请按“渲染”重新导出。</translation>
+    </message>
+    <message>
+      <source>The exported part has {size} MB; the server takes {most} MB.</source>
+      <translation>导出的零件为 {size} MB；服务器最多接受 {most} MB。</translation>
     </message>
     <message>
       <source>The group is empty. Select a body or a part.</source>
