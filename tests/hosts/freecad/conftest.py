@@ -100,11 +100,18 @@ class Service:
 
     def get(self, path: str, *, raw: bool = False) -> Any:
         """GET of the API."""
-        address = f"{self.url}/api/v1{path}"
-        request = urllib.request.Request(address, headers={"Authorization": f"Bearer {self.token}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            content = answer.read()
+        content = self._open(path)
         return content if raw else json.loads(content)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """POST to the API."""
+        return json.loads(self._open(path, json.dumps(body).encode()))
+
+    def _open(self, path: str, body: bytes | None = None) -> bytes:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", body, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return bytes(answer.read())
 
     def revision(self, reference: str) -> Any:
         """A revision, or None."""

@@ -57,10 +57,11 @@ def longest_gap(played: Result) -> float:
 def test_a_press_of_the_button_attaches_renders_of_that_view(
     play: Play, service: Service, flange: Path, tmp_path: Path
 ) -> None:
-    played = play("render", connect=service.connect, file=str(flange), views=VIEWS)
+    long_job = {"revision": "BRK-7@B", "prompt": "red paint", "num_inference_steps": 80, "sampler": "ddim"}
+    answers = {"start a long job": lambda: service.post("/jobs", long_job)}
+    played = play("render", connect=service.connect, answers=answers, file=str(flange), views=VIEWS)
     seen = played.seen
     # The words of the way there.
-    assert [word for word in seen["told"] if word == "preview"]
     assert any(word.startswith("Sending the geometry") for word in seen["told"])
     assert any(word.startswith("Rendering, step") for word in seen["told"])
     assert seen["told"][-1] == "Done: 2 renders attached to BRK-7@B."
@@ -71,7 +72,7 @@ def test_a_press_of_the_button_attaches_renders_of_that_view(
     renders = service.renders("BRK-7@B")
     assert [render["revision"] for render in renders] == ["BRK-7@B"] * 3
     assert {render["request"]["geometry_digest"] for render in renders} == {revision["geometry"]["digest"]}
-    assert {render["job"] for render in renders} == {1, 2}
+    assert len({render["job"] for render in renders}) == 2
     assert renders[0]["job"] == seen["views"][0]["job"]
     # The camera is that of the 3D view, in its shape.
     overlaps = [overlap(service, view, tmp_path) for view in seen["views"]]
@@ -83,7 +84,7 @@ def test_a_press_of_the_button_attaches_renders_of_that_view(
         assert (width % 8, height % 8) == (0, 0)
     # Cancel cancels.
     states = [service.get(f"/jobs/{job}")["state"] for job in seen["cancelled"]]
-    assert states == ["cancelled"] * 3
+    assert states == ["cancelled"] * 4
     # The window did not freeze, and the dock is no wider than it needs to be.
     assert longest_gap(played) < LONGEST_GAP_S, played.gaps
     assert seen["dock_px"][0] <= 360

@@ -216,12 +216,6 @@ class Drive:
             self.rest(0.01)
             if panel.told.text() != told[-1]:
                 told.append(panel.told.text())
-            if panel.preview.has_picture and "preview" not in told:
-                told.append("preview")
-                if shots:
-                    self.heart.name("screenshot")
-                    self.shot(f"{shots}-preview")
-                    self.heart.name("waiting")
             assert time.monotonic() < deadline, f"{told}, {panel.notice.text}"
         self.wait(lambda: panel.told.text().startswith("Done"), 10, "the last word")
         self.wait(lambda: panel.strip.item(0).data(QtCore.Qt.DecorationRole), 10, "the thumbnail")

@@ -19,10 +19,11 @@ def scene(drive: driving.Drive) -> None:
     drive.heart.name("screenshot")
     drive.shot("before")
 
-    told = drive.render("Mfgviz_RenderPart", shots="part")
-    drive.seen["told"], drive.seen["meta"] = told, dict(document.Meta)
+    drive.seen["told"] = drive.render("Mfgviz_RenderPart", shots="part")
+    drive.seen["meta"] = dict(document.Meta)
     drive.seen["export_s"] = drive.controller.export_s
     panel.count.setValue(1)
+    asked_elsewhere(drive)
 
     drive.seen["views"] = []
     for number, (kind, how, size) in enumerate(drive.given["views"]):
@@ -46,6 +47,25 @@ def scene(drive: driving.Drive) -> None:
     drive.seen["dock_px"] = [drive.controller.dock.width(), drive.panel.sizeHint().width()]
 
 
+def asked_elsewhere(drive: driving.Drive) -> None:
+    """A long job that was asked for by other means is found, shown with its preview, and cancelled."""
+    panel, session = drive.panel, drive.controller.session
+    drive.heart.name("asked")
+    drive.ask("start a long job")
+    drive.heart.name("waiting")
+    panel.refresh.click()
+    drive.wait(lambda: session.follower.unfinished, 20, "the job that was asked for elsewhere")
+    (job_id,) = session.follower.unfinished
+    drive.wait(lambda: panel.preview.has_picture and session.jobs[job_id]["step"] > 12, 60, "its preview")
+    drive.heart.name("screenshot")
+    drive.shot("preview")
+    drive.heart.name("waiting")
+    panel.cancel.click()
+    drive.wait(lambda: job_id not in session.follower.unfinished, 60, "its end")
+    drive.wait(lambda: panel.told.text() == "Cancelled." and not panel.preview.has_picture, 10, "the word")
+    drive.seen["cancelled"] = [job_id]
+
+
 def cancel(drive: driving.Drive) -> None:
     """Ask, and cancel with the dock's button as soon as the server has the job."""
     panel, session = drive.panel, drive.controller.session
@@ -57,7 +77,7 @@ def cancel(drive: driving.Drive) -> None:
     drive.wait(lambda: job_id not in session.follower.unfinished, 60, "its end")
     drive.wait(lambda: panel.told.text() == "Cancelled.", 10, "the word")
     assert not panel.cancel.isEnabled()
-    drive.seen.setdefault("cancelled", []).append(job_id)
+    drive.seen["cancelled"].append(job_id)
 
 
 driving.play(scene)
