@@ -232,6 +232,7 @@ def language(drive: driving.Drive) -> None:
     """A dock in Chinese."""
     from mfgviz_freecad.ui.dock import Panel
 
+    drive.heart.name("setting up")
     FreeCADGui.setLocale("Chinese Simplified")
     panel = Panel()
     drive.seen["chinese"] = [panel.render_part.text(), panel.more.text()]

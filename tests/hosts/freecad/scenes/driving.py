@@ -22,6 +22,7 @@ from mfgviz_freecad.qt import QAction, QtCore, QtWidgets
 
 BEAT_MS = 5
 PATIENCE = 4
+NOTABLE_S = 0.05
 WORKBENCH = "MfgvizWorkbench"
 
 
@@ -38,6 +39,7 @@ class Heart:
         self._timer.timeout.connect(self._beat)
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self.gaps: list[tuple[float, float, str]] = []
+        self.worst: list[tuple[float, str, float]] = []
         self.label = ""
         self._last: tuple[float, float] | None = None
 
@@ -54,7 +56,10 @@ class Heart:
         now = (time.monotonic(), self._waited_s())
         if self._last is not None:
             wall = now[0] - self._last[0]
-            self.gaps.append((wall, wall - (now[1] - self._last[1]), self.label))
+            counts = wall - (now[1] - self._last[1])
+            self.gaps.append((wall, counts, self.label))
+            if counts > NOTABLE_S:
+                self.worst.append((round(counts, 3), self.label, round(now[0], 2)))
         self._last = now
 
     def _waited_s(self) -> float:
@@ -83,11 +88,11 @@ class Drive:
         self.seen: dict[str, Any] = {}
         self.heart = Heart()
         self.window = FreeCADGui.getMainWindow()
-        self._began = time.monotonic()
+        self.began = time.monotonic()
 
     def log(self, *what: object) -> None:
         """Onto the scene's log."""
-        print(f"[{time.monotonic() - self._began:6.2f}]", *what, flush=True)
+        print(f"[{time.monotonic() - self.began:6.2f}]", *what, flush=True)
 
     def wait(self, condition: Callable[[], Any], limit_s: float, what: str) -> Any:
         """Let FreeCAD live until something is so. The limits are for a machine that does nothing else."""
@@ -295,6 +300,9 @@ def play(scene: Callable[[Drive], None]) -> None:
             result["error"] = traceback.format_exc()
             traceback.print_exc()
         result.update(seen=drive.seen, gaps=drive.heart.longest())
+        drive.log(
+            "gaps:", [(counts, label, round(at - drive.began, 2)) for counts, label, at in drive.heart.worst]
+        )
         (drive.folder / "result.json").write_text(json.dumps(result, indent=1))
         sys.stdout.flush()
         os._exit(0)
