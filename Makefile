@@ -33,7 +33,7 @@ test: $(VENV)/.installed-dev apt-test-deps ## Set everything up and run all test
 	$(BIN)/python -m pytest $(TESTS)
 
 .PHONY: test-freecad
-test-freecad: $(VENV)/.installed-dev apt-test-deps ## Run the tests in FreeCAD alone: the add-on's, and reading .FCStd
+test-freecad: $(VENV)/.installed-dev apt-test-deps ## Run the tests of the FreeCAD add-on alone, in FreeCAD
 	$(BIN)/python -m pytest tests/hosts/freecad tests/unit/freecad $(TESTS)
 
 # FreeCAD reads .FCStd files, and runs the add-on in a window under Xvfb. Where it may not be installed its

@@ -20,8 +20,9 @@ from urllib.parse import quote
 
 import pytest
 
+from plugins import build_freecad
+
 ROOT = Path(__file__).parent.parent.parent.parent
-ADD_ON = ROOT / "plugins" / "freecad"
 SCENES = Path(__file__).parent / "scenes"
 SHOTS = ROOT / "var" / "freecad-screenshots"
 SAMPLE = ROOT / "mfgviz" / "samples" / "bracket.step"
@@ -166,10 +167,8 @@ def service(freecad: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A FreeCAD user folder with the add-on, and nothing else."""
-    mods = tmp_path / "home" / "Mod"
-    mods.mkdir(parents=True)
-    (mods / "mfgviz").symlink_to(ADD_ON)
+    """A FreeCAD user folder with the add-on as it is packed, and nothing else."""
+    shutil.unpack_archive(build_freecad.build(tmp_path / "dist"), tmp_path / "home" / "Mod")
     return tmp_path / "home"
 
 

@@ -53,7 +53,7 @@ def overlap(service: Service, seen: dict[str, Any], folder: Path) -> float:
 
 
 def check_gaps(played: Result) -> None:
-    """The window did not freeze, but for the export; waiting for a processor that others had does not count."""
+    """The window froze for the export alone. Waiting for a processor that others had does not count."""
     print("gaps of the event loop, by the clock and counted, in s:", played.gaps)
     longest = max(counts for label, (_, counts) in played.gaps.items() if label not in (*EXPORTS, *NOT_OURS))
     is_loaded = os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
