@@ -1,5 +1,6 @@
 """Builds the FreeCAD add-on: `python -m plugins.build_freecad` writes dist/mfgviz-freecad-VERSION.zip.
 
+`--pictures` takes the guide's pictures from the tests' screenshots.
 `--texts` brings the translations' source files (`*.ts`) up to date with the texts in the code; texts
 that went away go, translations stay. The compiled `*.qm` are made by Qt's `lrelease` where it is
 installed, and are kept in the repository for where it is not.
@@ -21,6 +22,13 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parent / "freecad"
 PACKAGE = ROOT / "mfgviz_freecad"
 TRANSLATIONS = PACKAGE / "resources" / "translations"
+SCREENSHOTS = Path("var") / "freecad-screenshots"
+PICTURES = {
+    "window.jpg": "render/window.png",
+    "dock.png": "render/dock.png",
+    "viewer.jpg": "render/viewer.png",
+    "settings.png": "actions/settings.png",
+}
 LANGUAGES = {"en": "en_US", "zh-CN": "zh_CN"}
 CONTEXT = "mfgviz"
 # Functions and classes whose first argument is a text that is shown.
@@ -120,16 +128,26 @@ def build(target: Path) -> Path:
     return archive
 
 
+def write_pictures() -> None:
+    """The guide's pictures, from the screenshots that `make test-freecad` left."""
+    from PIL import Image
+
+    for name, source in PICTURES.items():
+        with Image.open(SCREENSHOTS / source) as shot:
+            shot.convert("RGB").save(ROOT / "pictures" / name, quality=88, optimize=True)
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--texts", action="store_true", help="bring the .ts files up to date, build nothing")
+    parser.add_argument("--pictures", action="store_true", help="take the guide's pictures from the tests")
     parser.add_argument("--out", type=Path, default=Path("dist"))
     options = parser.parse_args()
-    if options.texts:
-        write_texts()
+    if options.texts or options.pictures:
+        (write_texts if options.texts else write_pictures)()
         return 0
     if not release_texts():
         print("lrelease is not installed: the translations in the repository are packed.", file=sys.stderr)

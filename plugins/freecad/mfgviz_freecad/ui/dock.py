@@ -448,7 +448,9 @@ class Dock(QtWidgets.QDockWidget):  # type: ignore[misc]
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         area.setWidget(self.panel)
         self.setWidget(area)
-        self.setMinimumWidth(WIDTH_PX - 40)
+        # Nothing is cut off, whatever the font and the language.
+        scrollbar = self.style().pixelMetric(QtWidgets.QStyle.PM_ScrollBarExtent)
+        area.setMinimumWidth(self.panel.minimumSizeHint().width() + scrollbar)
 
     def sizeHint(self) -> Any:  # noqa: N802 - Qt's name
         """Not wider than it needs."""

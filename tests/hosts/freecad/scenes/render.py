@@ -35,8 +35,12 @@ def scene(drive: driving.Drive) -> None:
         else:
             cancel(drive)
         drive.seen["views"].append(drive.overlay(view))
-    drive.heart.name("enlarging")
     drive.arrange(1500, 940)
+    drive.heart.name("screenshot")
+    drive.look()
+    drive.shot("window")
+    drive.shot("dock", drive.controller.dock)
+    drive.heart.name("enlarging")
     panel.strip.itemClicked.emit(panel.strip.item(0))
     viewer = drive.wait(lambda: drive.controller.pictures.viewer, 10, "the viewer")
     drive.wait(lambda: viewer.picture.pixmap() is not None and viewer.isVisible(), 10, "its picture")
