@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.hosts.freecad.conftest import Play, Service
 from tests.hosts.freecad.test_rendering import check_gaps
 
 
-def test_a_day_with_the_add_on(play: Play, service: Service, home: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def other_server() -> Iterator[str]:
+    """One that answers everything with a page."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_day_with_the_add_on(
+    play: Play, service: Service, other_server: str, home: Path, tmp_path: Path
+) -> None:
     viewer = service.run("tokens", "create", "looker", "--role", "viewer")["token"]
     played = play(
         "actions",
@@ -22,11 +48,13 @@ def test_a_day_with_the_add_on(play: Play, service: Service, home: Path, tmp_pat
         token=service.token,
         connect_string=service.connect,
         viewer=viewer,
+        other=other_server,
     )
     seen = played.seen
     tested = seen["tested"]
     assert "No server answers" in tested["closed port"]
     assert "`mfgviz up`" in tested["closed port"]
+    assert "is not an mfgviz server" in tested["another server"]
     assert "token" in tested["wrong token"]
     assert "may look, but not ask" in tested["viewer"]
     assert "Connected as" in tested["right"]
@@ -35,7 +63,9 @@ def test_a_day_with_the_add_on(play: Play, service: Service, home: Path, tmp_pat
     check_renders(seen, service, tmp_path)
     assert "ACT-1@A is released" in seen["released"]
     assert "“block”" in seen["closed"]
-    assert len(service.renders("ACT-1@B")) == 2
+    job_id, told = seen["failed"]
+    assert told == f"Job {job_id} of ACT-1@B failed: The picture does not fit into memory."
+    assert len(service.renders("ACT-1@B")) == 1 + 2
     assert "token" in seen["unauthenticated"]
     assert "is kept" in seen["kept"]
     assert len(service.renders("ACT-2@A")) == 2

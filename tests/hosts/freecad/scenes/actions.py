@@ -26,6 +26,7 @@ def scene(drive: driving.Drive) -> None:
     with_a_render(drive, document)
     on_save(drive)
     refused(drive, document)
+    failed(drive)
     closed(drive, document)
     other_tokens(drive)
     language(drive)
@@ -83,6 +84,7 @@ def settings(drive: driving.Drive) -> None:
 
         test("closed port", "http://127.0.0.1:9", "mfgv_wrong")
         drive.shot("settings-unreachable", window)
+        test("another server", given["other"], "mfgv_wrong")
         test("wrong token", given["url"], "mfgv_wrong")
         test("viewer", given["url"], given["viewer"])
         window.token.clear()
@@ -179,10 +181,31 @@ def refused(drive: driving.Drive, document: Any) -> None:
     drive.heart.name("waiting")
 
 
+def failed(drive: driving.Drive) -> None:
+    """A job that ended badly: its words, and its second try, which is a real one."""
+    panel, session = drive.panel, drive.controller.session
+    panel.notice_pressed.emit("dismiss")
+    drive.identify("ACT-1", "B", material="steel")
+    drive.press("Mfgviz_RenderPart")
+    drive.wait(lambda: session.follower.unfinished and not session.is_sending, 30, "the job")
+    (job_id,) = session.follower.unfinished
+    panel.cancel.click()
+    drive.wait(lambda: not session.follower.unfinished, 60, "its end")
+    error = {"code": "out-of-memory", "message": "The picture does not fit into memory."}
+    session.job_ended.emit(
+        {"id": job_id, "revision": "ACT-1@B", "state": "failed", "renders": [], "error": error}
+    )
+    drive.seen["failed"] = [job_id, panel.notice.text]
+    drive.child("mfgviz_retry_job").click()
+    drive.wait(lambda: job_id in session.follower.unfinished, 20, "the second try")
+    drive.wait(lambda: not session.follower.unfinished, 60, "its end")
+    drive.wait(lambda: panel.strip.count() == 1, 20, "its render")
+    assert panel.notice.text == ""
+
+
 def closed(drive: driving.Drive, document: Any) -> None:
     """The document is closed while its job runs."""
     panel, session = drive.panel, drive.controller.session
-    drive.identify("ACT-1", "B", material="steel")
     panel.count.setValue(2)
     drive.press("Mfgviz_RenderPart")
     drive.wait(lambda: session.follower.unfinished and not session.is_sending, 30, "the job")
