@@ -25,7 +25,7 @@ from mfgviz.errors import (
     InvalidInputError,
     MfgvizError,
 )
-from mfgviz.intake import Ask, Lookup, ask_from_json, prepare
+from mfgviz.intake import Ask, FidelityDefaults, Lookup, ask_from_json, prepare
 from mfgviz.jobs import Submission, Submitted
 from mfgviz.queue import TASK_RENDER, Doorbell
 from mfgviz.requests import DIGEST
@@ -218,6 +218,7 @@ class BulkSubmitter:
     default_model: str
     max_attempts: int = 3
     has_blob: Callable[[str], bool] | None = None
+    fidelity: FidelityDefaults | None = None
 
     def submit(self, lines: Iterable[Line], *, atomic: bool, advance: Callable[[int], None]) -> BulkReport:
         """Submit the asks of the lines; the report's `jobs` answer the accepted ones in order."""
@@ -236,7 +237,7 @@ class BulkSubmitter:
                 yield Line(line.number, None, InvalidInputError(told, remedy=remedy))
 
     def _add(self, session: Session, chunk: list[Line], report: BulkReport) -> None:
-        lookup = Lookup(session, self.default_model, self.max_attempts)
+        lookup = Lookup(session, self.default_model, self.max_attempts, self.fidelity)
         asks: list[Ask] = [line.value for line in chunk]
         lookup.preload(ask.revision for ask in asks)
         submissions: list[Submission] = []

@@ -26,8 +26,9 @@ from mfgviz.models import choice_of, get_model
 from mfgviz.prompts import expand_prompt
 from mfgviz.records import Model, PartRevision
 from mfgviz.requests import Conditioning, RenderRequest, SamplingSettings, View
+from mfgviz.settings import MAX_FIDELITY_RETRIES, Settings
 from mfgviz.templates import Template, get_template
-from mfgviz.vocabulary import GeometryState, Mode, Priority
+from mfgviz.vocabulary import FidelityPolicy, GeometryState, Mode, Priority
 
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 
@@ -58,12 +59,24 @@ class Ask:
     strength: float = 0.7
     priority: str = "normal"
     force: bool = False
+    fidelity_policy: str | None = None
+    fidelity_retries: int | None = None
     fields: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
             raise InvalidRequestError(
                 f"There is no priority {self.priority!r}.", remedy=f"Choose one of {', '.join(PRIORITIES)}."
+            )
+        if self.fidelity_policy not in (None, *FidelityPolicy):
+            raise InvalidRequestError(
+                f"There is no fidelity policy {self.fidelity_policy!r}.",
+                remedy=f"Choose one of {', '.join(FidelityPolicy)}.",
+            )
+        if self.fidelity_retries is not None and not 1 <= self.fidelity_retries <= MAX_FIDELITY_RETRIES:
+            raise InvalidRequestError(
+                f"fidelity_retries is {self.fidelity_retries}, but must be from 1 to {MAX_FIDELITY_RETRIES}.",
+                remedy="Leave it out for the number that is set.",
             )
         if self.views is not None and not self.views:
             raise InvalidRequestError("No view is asked for.", remedy="Name at least one view, such as iso.")
@@ -87,11 +100,43 @@ def ask_from_json(plain: object) -> Ask:
         raise InvalidRequestError(f"The request cannot be read: {error}.") from error
 
 
+@dataclass(frozen=True, slots=True)
+class FidelityDefaults:
+    """What asks get that say nothing of fidelity, and how often `retry` tries again."""
+
+    policy: str = "mark"
+    retries: int = 2
+
+    @classmethod
+    def of(cls, settings: Settings) -> FidelityDefaults:
+        """As the settings say."""
+        return cls(settings.fidelity_policy, settings.fidelity_retries)
+
+    def chosen(self, ask: Ask) -> tuple[FidelityPolicy, int]:
+        """Policy and retries of an ask. Raises InvalidRequestError where they do not go together."""
+        policy = FidelityPolicy(ask.fidelity_policy or self.policy)
+        if policy is FidelityPolicy.RETRY:
+            return policy, ask.fidelity_retries or self.retries
+        if ask.fidelity_retries is not None:
+            raise InvalidRequestError(
+                f"fidelity_retries does not go with the fidelity policy {policy}.",
+                remedy="Choose the policy retry, or leave the number out.",
+            )
+        return policy, 0
+
+
 class Lookup:
     """Models and revisions of one transaction, each asked of the database once."""
 
-    def __init__(self, session: Session, default_model: str, max_attempts: int = 3) -> None:
+    def __init__(
+        self,
+        session: Session,
+        default_model: str,
+        max_attempts: int = 3,
+        fidelity: FidelityDefaults | None = None,
+    ) -> None:
         self.session, self.default_model, self.max_attempts = session, default_model, max_attempts
+        self.fidelity = fidelity or FidelityDefaults()
         self._models: dict[str, Model] = {}
         self._templates: dict[str, Template] = {}
         self._revisions: dict[str, PartRevision] = {}
@@ -140,6 +185,7 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
     conditioning = _conditioning(ask)
     check_capabilities(model.name, sampling, conditioning, capabilities)
     fields = {**template_fields(revision), **ask.fields}
+    policy, retries = lookup.fidelity.chosen(ask)
     return [
         Submission(
             revision_id=revision.id,
@@ -155,6 +201,8 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
             priority=PRIORITIES[ask.priority],
             forced=ask.force,
             max_attempts=lookup.max_attempts,
+            fidelity_policy=policy,
+            fidelity_retries=retries,
         )
         for view in _views(ask)
         for prompt in expand_prompt(ask.prompt, fields)

@@ -33,6 +33,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from mfgviz.vocabulary import (
     AttemptOutcome,
+    FidelityPolicy,
+    FidelityVerdict,
     GeometryState,
     JobState,
     LifecycleState,
@@ -243,17 +245,24 @@ class RenderJob(Record):
         CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_with_cause"),
         CheckConstraint("attempts_made >= 0 AND attempts_made <= max_attempts", name="attempts_bounded"),
         CheckConstraint("step >= 0 AND total_steps >= 0", name="progress_not_negative"),
+        _one_of("fidelity_policy", FidelityPolicy),
+        CheckConstraint(
+            "fidelity_retries >= 0 AND (fidelity_policy = 'retry') = (fidelity_retries > 0)",
+            name="fidelity_retries_by_policy",
+        ),
         Index(
             "ix_render_jobs_lease_until",
             "lease_until",
             postgresql_where=text("state = 'running'"),
             sqlite_where=text("state = 'running'"),
         ),
-        # The same picture is not queued twice on one revision, unless that was asked for.
+        # The same picture is not queued twice on one revision, unless that was asked for. One that may be
+        # tried again with more strength is another picture than one that may not.
         Index(
             "uq_render_jobs_pending",
             "revision_id",
             "fingerprint",
+            "fidelity_retries",
             unique=True,
             postgresql_where=text("state IN ('queued', 'running') AND NOT forced"),
             sqlite_where=text("state IN ('queued', 'running') AND NOT forced"),
@@ -279,6 +288,10 @@ class RenderJob(Record):
     model_name: Mapped[str] = mapped_column(String(64))
     images: Mapped[int] = mapped_column(default=1)
     forced: Mapped[bool] = mapped_column(default=False)
+    fidelity_policy: Mapped[str] = mapped_column(
+        String(16), default=FidelityPolicy.MARK, server_default=FidelityPolicy.MARK.value
+    )
+    fidelity_retries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     priority: Mapped[int]
     turn: Mapped[int] = mapped_column(Id)
     state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
@@ -337,7 +350,13 @@ class Attempt(Record):
 
 
 class Rendition(Record):
-    """A stored image of one revision, with everything needed to make it again."""
+    """A stored image of one revision, with everything needed to make it again.
+
+    `fidelity` is the probability, 0 to 1, that a careful person would accept it as a picture of the part;
+    null where nothing could be judged, for the reason in `fidelity_details`. `control_scale` is the
+    geometry strength it was made with, which may be more than its request asks for; null in rows of older
+    versions.
+    """
 
     __tablename__ = "renditions"
     __table_args__ = (
@@ -345,6 +364,15 @@ class Rendition(Record):
         _one_of("review_state", ReviewState),
         CheckConstraint("width > 0 AND height > 0", name="size_positive"),
         CheckConstraint("length(blob_digest) = 64 AND length(pixel_digest) = 64", name="digest_sha256"),
+        CheckConstraint("fidelity IS NULL OR (fidelity >= 0 AND fidelity <= 1)", name="fidelity_probability"),
+        CheckConstraint(
+            "fidelity_verdict IN ('passed', 'marked', 'accepted', 'not_judged')"
+            " AND (fidelity IS NULL) = (fidelity_verdict = 'not_judged')",
+            name="fidelity_verdict_word",
+        ),
+        CheckConstraint(
+            "control_scale IS NULL OR (control_scale >= 0 AND control_scale <= 1)", name="control_scale_share"
+        ),
         Index("ix_renditions_revision_id_id", "revision_id", "id"),
         # A revision has one primary image at most.
         Index(
@@ -372,6 +400,12 @@ class Rendition(Record):
     reviewed_at: Mapped[datetime | None]
     review_comment: Mapped[str | None] = mapped_column(String(2000))
     is_primary: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    fidelity: Mapped[float | None]
+    fidelity_verdict: Mapped[str] = mapped_column(
+        String(16), default=FidelityVerdict.NOT_JUDGED, server_default=FidelityVerdict.NOT_JUDGED.value
+    )
+    fidelity_details: Mapped[dict[str, Any] | None]
+    control_scale: Mapped[float | None]
     software: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = _created()
     revision: Mapped[PartRevision] = relationship()

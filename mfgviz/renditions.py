@@ -27,11 +27,11 @@ from mfgviz.errors import (
 )
 from mfgviz.jobs import NewRendition
 from mfgviz.journal import audit, emit
-from mfgviz.provenance import ImageFormat
+from mfgviz.provenance import ImageFormat, Record
 from mfgviz.records import PartRevision, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
 from mfgviz.storage import BlobStore
-from mfgviz.vocabulary import REVIEW_MOVES, ReviewState
+from mfgviz.vocabulary import REVIEW_MOVES, FidelityVerdict, Mode, ReviewState
 
 FORMATS: dict[str, ImageFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 # How far two JPEG decoders' roundings may lie apart, in levels of 255.
@@ -62,6 +62,29 @@ class RenditionFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """How one picture of a request came out: its number, the seed and strength that made it, and how well it
+    shows the part (`records.Rendition`)."""
+
+    index: int
+    seed: int
+    control_scale: float | None = None
+    fidelity: float | None = None
+    fidelity_verdict: FidelityVerdict = FidelityVerdict.NOT_JUDGED
+    fidelity_details: dict[str, Any] | None = None
+
+    def as_json(self) -> Record:
+        """For the picture's record."""
+        judged = {"probability": self.fidelity, "verdict": self.fidelity_verdict.value}
+        return {
+            "index": self.index,
+            "seed": self.seed,
+            "control_scale": self.control_scale,
+            "fidelity": judged | (self.fidelity_details or {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What `verify` found: the rendition, and how near the file's pixels are to it."""
 
@@ -82,7 +105,7 @@ class Comparison:
 
 
 def store(
-    blobs: BlobStore, image: Image.Image, shown: Shown, index: int, software: Mapping[str, str]
+    blobs: BlobStore, image: Image.Image, shown: Shown, made: Made, software: Mapping[str, str]
 ) -> NewRendition:
     """Put a finished picture and its thumbnail into the blob store, ready to be attached.
 
@@ -91,7 +114,6 @@ def store(
     """
     digest = provenance.pixel_digest(image)
     versions = {"mfgviz": __version__, **software}
-    sampling = shown.request.sampling
     record = {
         "version": provenance.RECORD_VERSION,
         "part": shown.part_number,
@@ -99,19 +121,22 @@ def store(
         "geometry_digest": shown.request.geometry_digest,
         "fingerprint": shown.fingerprint,
         "request": shown.request.as_json(),
-        "index": index,
-        "seed": sampling.seed + index,
         "pixel_digest": digest,
         "software": versions,
+        **made.as_json(),
     }
     return NewRendition(
-        index=index,
-        seed=sampling.seed + index,
+        index=made.index,
+        seed=made.seed,
         size_px=image.size,
         blob_digest=blobs.put(provenance.encode(image, record)),
         thumbnail_digest=blobs.put(provenance.thumbnail(image)),
         pixel_digest=digest,
         software=dict(versions),
+        fidelity=made.fidelity,
+        fidelity_verdict=made.fidelity_verdict,
+        fidelity_details=made.fidelity_details,
+        control_scale=made.control_scale,
     )
 
 
@@ -311,9 +336,15 @@ def compare(blobs: BlobStore, first: Rendition, second: Rendition) -> Comparison
 
 
 def replay_request(rendition: Rendition) -> RenderRequest:
-    """The request that makes this one picture again: the job's, for its seed alone."""
+    """The request that makes this one picture again: the job's, for its seed alone, with the geometry
+    strength
+    that the picture was made with in the end."""
     request = RenderRequest.from_json(rendition.job.request)
-    return replace(request, sampling=replace(request.sampling, seed=rendition.seed, count=1))
+    request = replace(request, sampling=replace(request.sampling, seed=rendition.seed, count=1))
+    if rendition.control_scale is None or request.conditioning.mode is Mode.TEXT:
+        return request
+    held = replace(request.conditioning, control_scale=rendition.control_scale)
+    return replace(request, conditioning=held)
 
 
 _LOADED = (

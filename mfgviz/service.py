@@ -62,6 +62,7 @@ from mfgviz.vocabulary import (
     QUEUE_CPU,
     QUEUE_GPU,
     STANDARD_VIEWS,
+    FidelityVerdict,
     JobState,
     LifecycleState,
     Priority,
@@ -278,7 +279,8 @@ class Service:
         with self.runtime.db.begin() as session:
             if key is not None and (known := self._reserve(session, key, ask)) is not None:
                 return known
-            lookup = intake.Lookup(session, settings.default_model, settings.max_attempts)
+            fidelity = intake.FidelityDefaults.of(settings)
+            lookup = intake.Lookup(session, settings.default_model, settings.max_attempts, fidelity)
             submissions = intake.prepare(lookup, ask)
             if submissions and queued_most is not None:
                 self._check_queue(session, len(submissions), queued_most)
@@ -592,6 +594,8 @@ def job_of(job: RenderJob) -> wire.Job:
         count=job.images,
         attempts_made=job.attempts_made,
         max_attempts=job.max_attempts,
+        fidelity_policy=job.fidelity_policy,  # type: ignore[arg-type]
+        fidelity_retries=job.fidelity_retries,
         cancel_requested=job.cancel_requested,
         error=_cause(job.error_code, job.error_message),
         notes=job.notes,
@@ -634,6 +638,12 @@ def render_of(rendition: Rendition) -> wire.Render:
         reviewed_by=rendition.reviewed_by,
         reviewed_at=rendition.reviewed_at,
         review_comment=rendition.review_comment,
+        fidelity=rendition.fidelity,
+        fidelity_verdict=rendition.fidelity_verdict,  # type: ignore[arg-type]
+        fidelity_passed=_passed(rendition),
+        fidelity_notes=list((rendition.fidelity_details or {}).get("complaints", ())),
+        fidelity_scores=dict((rendition.fidelity_details or {}).get("scores", {})),
+        control_scale=rendition.control_scale,
         fingerprint=rendition.job.fingerprint,
         blob_digest=rendition.blob_digest,
         pixel_digest=rendition.pixel_digest,
@@ -684,6 +694,12 @@ def check_file_name(name: str) -> str:
     last = name.replace("\\", "/").rsplit("/", 1)[-1].strip()
     catalog.check_word("file name", last, 255)
     return last
+
+
+def _passed(rendition: Rendition) -> bool | None:
+    """Whether the picture shows its part well enough; None where nobody could say."""
+    verdict = FidelityVerdict(rendition.fidelity_verdict)
+    return None if verdict is FidelityVerdict.NOT_JUDGED else verdict is FidelityVerdict.PASSED
 
 
 def _cause(code: str | None, message: str | None) -> wire.Cause | None:

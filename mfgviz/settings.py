@@ -29,6 +29,8 @@ EMBEDDED = "embedded"
 OTHER_VARIABLES = {"MFGVIZ_CONFIG", "MFGVIZ_TRAINING_DIR"}
 MAX_REQUESTER = 256
 LIVE_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
+FIDELITY_POLICIES = ("accept", "mark", "retry")
+MAX_FIDELITY_RETRIES = 10
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # Linux allows 107 bytes in a unix socket's path.
 SOCKET_PATH_LIMIT_BYTES = 100
@@ -81,6 +83,13 @@ class Settings:
     claim_images: int = _setting(4, "How many images a worker samples in one batch at most.")
     lease_s: float = _setting(60.0, "How long a worker's claim on a job lasts without a heartbeat.")
     max_attempts: int = _setting(3, "How often a job is tried before it is dead-lettered.")
+    fidelity_policy: str = _setting(
+        "mark", "What becomes of pictures that do not show their part: accept, mark or retry them."
+    )
+    fidelity_threshold: float = _setting(
+        0.5, "Pictures whose fidelity, 0 to 1, is below this do not show their part."
+    )
+    fidelity_retries: int = _setting(2, "How often the policy `retry` tries a picture again at most.")
     retry_delay_s: float = _setting(5.0, "Wait before the first retry; it doubles from one to the next.")
     soft_time_limit_s: int = _setting(1800, "A batch is stopped and retried after this time.")
     hard_time_limit_s: int = _setting(2100, "A worker stuck for this long loses its task.")
@@ -117,6 +126,7 @@ class Settings:
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidSettingError(f"{name} is {getattr(self, name)}, but must be above zero.")
+        self._check_fidelity()
         if not 0 <= self.retry_delay_s < math.inf:
             raise InvalidSettingError(f"retry_delay_s is {self.retry_delay_s}, but must not be negative.")
         if not 0 < len(self.requester.strip()) <= MAX_REQUESTER:
@@ -139,6 +149,20 @@ class Settings:
         if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise InvalidSettingError(
                 f"log_level is {self.log_level!r}; choose DEBUG, INFO, WARNING or ERROR."
+            )
+
+    def _check_fidelity(self) -> None:
+        if self.fidelity_policy not in FIDELITY_POLICIES:
+            raise InvalidSettingError(
+                f"fidelity_policy is {self.fidelity_policy!r}; choose one of {', '.join(FIDELITY_POLICIES)}."
+            )
+        if not 0 <= self.fidelity_threshold <= 1:
+            raise InvalidSettingError(
+                f"fidelity_threshold is {self.fidelity_threshold}, but must be from 0 to 1."
+            )
+        if not 1 <= self.fidelity_retries <= MAX_FIDELITY_RETRIES:
+            raise InvalidSettingError(
+                f"fidelity_retries is {self.fidelity_retries}, but must be from 1 to {MAX_FIDELITY_RETRIES}."
             )
 
     def _check_broker(self) -> None:

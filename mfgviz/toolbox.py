@@ -22,8 +22,10 @@ def is_available() -> bool:
     return all(find_spec(name) is not None for name in ("workers", *NEEDED))
 
 
-def run_tool(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Run one of the worker side's tools and return its answer.
+def run_tool(name: str, arguments: dict[str, Any], *, tells: bool = False) -> dict[str, Any]:
+    """Run one of the worker side's tools and return its answer. One that `tells` what it does, because it
+    takes
+    long, does so on this program's stderr.
 
     Raises:
         ToolMissingError: the worker side is not installed here.
@@ -36,14 +38,15 @@ def run_tool(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "workers", name],
         input=json.dumps(arguments),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=None if tells else subprocess.PIPE,
         text=True,
         check=False,
     )
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:
-        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        told = ((done.stderr or "").strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise MfgvizError(f"The tool {name} failed: {told}.") from error
     if "error" in answer:
         raise error_of(answer["error"])

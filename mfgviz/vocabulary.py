@@ -86,6 +86,23 @@ class Mode(StrEnum):
     IMAGE = "image"
 
 
+class FidelityPolicy(StrEnum):
+    """What becomes of a picture that does not show its part: it is kept, kept and marked, or tried again."""
+
+    ACCEPT = "accept"
+    MARK = "mark"
+    RETRY = "retry"
+
+
+class FidelityVerdict(StrEnum):
+    """Whether a picture shows its part; `accepted` ones do not, and were wanted all the same."""
+
+    PASSED = "passed"
+    MARKED = "marked"
+    ACCEPTED = "accepted"
+    NOT_JUDGED = "not_judged"
+
+
 class GeometryState(StrEnum):
     """Whether the CAD file was looked into yet."""
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationEr
 
 from mfgviz.errors import InvalidRequestError
 from mfgviz.requests import MAX_COUNT, MAX_SEED, MAX_SIDE_PX, MAX_STEPS, MIN_SIDE_PX
+from mfgviz.settings import MAX_FIDELITY_RETRIES
 
 T = TypeVar("T")
 
@@ -24,6 +25,8 @@ ReviewWord = Literal["proposed", "approved", "rejected", "superseded"]
 ImageWord = Literal["png", "jpeg", "webp"]
 RoleWord = Literal["viewer", "engineer", "approver", "admin"]
 ScopeWord = Literal["read", "submit", "review", "admin"]
+PolicyWord = Literal["accept", "mark", "retry"]
+VerdictWord = Literal["passed", "marked", "accepted", "not_judged"]
 PriorityWord = Literal["low", "normal", "high"]
 Moment = Annotated[
     datetime,
@@ -250,6 +253,13 @@ class JobBody(_Body):
     )
     strength: float = Field(0.7, ge=0.01, le=1, description="Image mode: how far from the starting image.")
     priority: PriorityWord = Field("normal", description="The higher is served first.")
+    fidelity_policy: PolicyWord | None = Field(
+        None,
+        description="What becomes of a picture that does not show its part; the server has a default.",
+    )
+    fidelity_retries: int | None = Field(
+        None, ge=1, le=MAX_FIDELITY_RETRIES, description="With `retry`: how often, each with more geometry."
+    )
     force: bool = Field(False, description="Render even where the same picture exists.")
     fields: Annotated[
         dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=1000)]],
@@ -306,6 +316,8 @@ class Job(_Answer):
     count: int = Field(description="How many images it makes.")
     attempts_made: int = Field(description="How often it was tried.")
     max_attempts: int = Field(description="How often it may be tried.")
+    fidelity_policy: PolicyWord = Field(description="What becomes of a picture that does not show its part.")
+    fidelity_retries: int = Field(description="How often such a picture is tried again.")
     cancel_requested: bool = Field(description="Whether it shall stop at its next step.")
     error: Cause | None = Field(None, description="Why it failed, or was tried again.")
     renders: list[int] | None = Field(None, description="Only where one job is shown.")
@@ -364,6 +376,11 @@ class Render(_Answer):
     fidelity: float | None = Field(
         None, description="How likely a careful person accepts it as this part, 0 to 1."
     )
+    fidelity_verdict: VerdictWord = Field(
+        description="`marked` ones do not show the part; `accepted` ones neither, and nobody minds."
+    )
+    fidelity_scores: dict[str, Any] = Field(description="Outline, edges, holes …, 1 is best.")
+    control_scale: float | None = Field(None, description="The geometry strength that made it.")
     fidelity_passed: bool | None = Field(
         None, description="Whether that is enough; null where nothing could be judged."
     )

@@ -57,6 +57,16 @@ def inspect_model(arguments: dict[str, Any]) -> Answer:
     return {"spec": spec.as_json(), "capabilities": capabilities.as_json()}
 
 
+def evaluate_model(arguments: dict[str, Any]) -> Answer:
+    """`spec`, `quick`, `cases`, `out_dir` → figures, bars, baselines, reasons, sheets."""
+    from mfgviz.models_folder import ModelSpec
+    from workers.evaluation.run import Options, evaluate
+
+    folder = arguments.get("out_dir")
+    options = Options(bool(arguments["quick"]), arguments.get("cases"), Path(folder) if folder else None)
+    return evaluate(ModelSpec.from_json(arguments["spec"]), options)
+
+
 def device(_arguments: dict[str, Any]) -> Answer:
     """Nothing → what sampling would run on, and its memory."""
     from workers.devices import choose_device
@@ -75,6 +85,7 @@ TOOLS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "read-geometry": read_geometry,
     "maps": maps,
     "inspect-model": inspect_model,
+    "evaluate-model": evaluate_model,
     "device": device,
 }
 

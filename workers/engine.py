@@ -1,8 +1,8 @@
 """One claim, from the rows to the attached pictures.
 
 The numbered steps of `Engine.run`: 1. look up what the jobs show, 2. make the control maps, 3. load
-the model, 4. sample batch by batch, 5. store and attach. Whatever goes wrong ends as a state of the
-job it belongs to, with its cause; nothing is raised to Celery.
+the model, 4. sample batch by batch, 5. judge, and try again where the job wants that, 6. store and attach.
+Whatever goes wrong ends as a state of the job it belongs to, with its cause; nothing is raised to Celery.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from mfgviz.errors import (
 from mfgviz.jobs import Claim, Claimant, ClaimedJob, Failure, NewRendition
 from mfgviz.models_folder import ModelSpec
 from mfgviz.records import PartRevision
-from mfgviz.renditions import Shown
+from mfgviz.renditions import Made, Shown
 from mfgviz.requests import CLAY, RenderRequest
 from mfgviz.runtime import Runtime
-from mfgviz.vocabulary import CUSTOM_VIEW, Mode
+from mfgviz.vocabulary import CUSTOM_VIEW, FidelityVerdict, Mode
 from workers.lease import LeaseKeeper
 from workers.limits import Limits
 from workers.maps import MapsSource, is_cut
+from workers.shots import Shot
 from workers.telling import Teller
 
 if TYPE_CHECKING:
@@ -52,16 +53,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAVE_TRIES = 4
-
-
-@dataclass(slots=True)
-class Shot:
-    """One image to be made: of which job, with which seed, held by which maps."""
-
-    job: ClaimedJob
-    index: int
-    maps: Maps | None
-    start: NDArray[np.uint8] | None
 
 
 @dataclass(slots=True)
@@ -81,6 +72,7 @@ class Engine:
     def __init__(self, runtime: Runtime, worker: str, pool: ModelPool) -> None:
         self._runtime, self._pool, self._worker = runtime, pool, worker
         settings = runtime.settings
+        self._threshold = settings.fidelity_threshold
         self._limits = Limits(settings.soft_time_limit_s, settings.hard_time_limit_s)
         self._maps = MapsSource.from_settings(settings, runtime.blobs)
         self.stopping = threading.Event()
@@ -172,7 +164,7 @@ class Engine:
             if maps is not None and request.view.name == CUSTOM_VIEW and is_cut(maps):
                 opened.notes.append("The part reaches beyond the frame.")
             start = self._starting_image(opened.job, maps)
-            shots = [Shot(opened.job, index, maps, start) for index in range(request.sampling.count)]
+            shots = [Shot.first(opened.job, index, maps, start) for index in range(request.sampling.count)]
         return shots
 
     def _starting_image(self, job: ClaimedJob, maps: Maps | None) -> NDArray[np.uint8] | None:
@@ -226,8 +218,8 @@ class Engine:
         spec = self._spec(shots[0].job)
         with self._pool.use(spec) as model:
             verify_weights(spec)
-            chunks = [shots[at : at + most] for at in range(0, len(shots), most)]
-            for number, chunk in enumerate(chunks):
+            chunks = in_chunks(shots, most)
+            for number, chunk in enumerate(chunks):  # it grows by what is tried again
                 chunk = [s for s in chunk if s.job.id in keeper.open_jobs and not _made(opened, s)]  # noqa: PLW2901
                 if not chunk:
                     continue
@@ -235,8 +227,7 @@ class Engine:
                 teller = Teller(self._runtime.live, [shot.job for shot in chunk])
                 on_step = _progress_of(keeper, teller, chunk, (number, len(chunks)))
                 images = sample_within_memory(model, make_batch(chunk), on_step)
-                for shot, image in zip(chunk, images, strict=True):
-                    self._keep(shot, image, opened[shot.job.id], keeper)
+                chunks += in_chunks(self._judge(chunk, images, opened, keeper), most)
 
     def _note_cuts(self, model: LoadedModel, chunk: Sequence[Shot], opened: dict[int, OpenJob]) -> None:
         for shot in chunk:
@@ -247,15 +238,43 @@ class Engine:
                 if cut and told not in notes:
                     notes.append(told)
 
-    # -- 5. store and attach -----------------------------------------------------------------------------
-    def _keep(self, shot: Shot, image: NDArray[np.uint8], opened: OpenJob, keeper: LeaseKeeper) -> None:
-        """Store one image; when it was the job's last, attach them all and end the job."""
+    # -- 5. judge ------------------------------------------------------------------------------------------
+    def _judge(
+        self,
+        chunk: Sequence[Shot],
+        images: Sequence[NDArray[np.uint8]],
+        opened: dict[int, OpenJob],
+        keeper: LeaseKeeper,
+    ) -> list[Shot]:
+        """Keep what shows its part, or may not be tried again; what is to be tried again."""
+        again = []
+        for shot, image in zip(chunk, images, strict=True):
+            judged = shot.judged(image)
+            following = judged.again(self._threshold)
+            if following is None:
+                self._keep(judged, opened[shot.job.id], keeper)
+            else:
+                again.append(following)
+        return again
+
+    # -- 6. store and attach -----------------------------------------------------------------------------
+    def _keep(self, shot: Shot, opened: OpenJob, keeper: LeaseKeeper) -> None:
+        """Store a shot's best image; when it was the job's last, attach them all and end the job."""
         job_id = shot.job.id
         if job_id not in keeper.open_jobs:
             return
-        picture = PilImage.fromarray(image)
-        kept = renditions.store(self._runtime.blobs, picture, opened.shown, shot.index, self.software)
-        opened.done.append(kept)
+        made = Made(
+            index=shot.index,
+            seed=shot.best.seed,
+            control_scale=shot.best.control_scale,
+            fidelity=shot.best.probability,
+            fidelity_verdict=shot.verdict(self._threshold),
+            fidelity_details=shot.details(self._threshold),
+        )
+        picture = PilImage.fromarray(shot.best.image)
+        opened.done.append(renditions.store(self._runtime.blobs, picture, opened.shown, made, self.software))
+        if made.fidelity_verdict is FidelityVerdict.MARKED:
+            opened.notes.append(told_of_mark(made))
         if len(opened.done) < shot.job.request.sampling.count:
             return
         self._save(lambda: jobs.complete(self._runtime.db, keeper.claim, job_id, opened.done, opened.notes))
@@ -322,18 +341,34 @@ def needs_maps(request: RenderRequest) -> bool:
     return request.conditioning.mode is not Mode.TEXT
 
 
+def in_chunks(shots: Sequence[Shot], most: int) -> list[list[Shot]]:
+    """Batches of at most so many shots, each of one geometry strength, in order."""
+    chunks: list[list[Shot]] = []
+    for scale in dict.fromkeys(shot.control_scale for shot in shots):
+        alike = [shot for shot in shots if shot.control_scale == scale]
+        chunks += [alike[at : at + most] for at in range(0, len(alike), most)]
+    return chunks
+
+
+def told_of_mark(made: Made) -> str:
+    """What people should know of a picture that does not show its part."""
+    complaints = (made.fidelity_details or {}).get("complaints", [])
+    told = f": {complaints[0]}" if complaints else "."
+    return f"Image {made.index} may not show the part (fidelity {made.fidelity:.2f}){told}"
+
+
 def make_batch(chunk: Sequence[Shot]) -> SampleBatch:
-    """The shots as one batch for a family."""
+    """The shots, all of one strength, as one batch for a family."""
     from workers.families.protocol import SampleBatch
 
-    first = chunk[0].job.request
+    first, scale = chunk[0].job.request, chunk[0].control_scale
     sampling, conditioning = first.sampling, first.conditioning
     maps = [shot.maps for shot in chunk if shot.maps is not None]
     starts = [shot.start for shot in chunk if shot.start is not None]
     return SampleBatch(
         prompts=[shot.job.request.prompt for shot in chunk],
         negative_prompts=[shot.job.request.negative_prompt for shot in chunk],
-        seeds=[shot.job.request.sampling.seed + shot.index for shot in chunk],
+        seeds=[shot.seed for shot in chunk],
         width=sampling.width,
         height=sampling.height,
         num_inference_steps=sampling.num_inference_steps,
@@ -341,7 +376,7 @@ def make_batch(chunk: Sequence[Shot]) -> SampleBatch:
         sampler=sampling.sampler,
         mode=conditioning.mode,
         control=maps if len(maps) == len(chunk) else None,
-        control_scale=conditioning.control_scale,
+        control_scale=conditioning.control_scale if scale is None else scale,
         images=starts if len(starts) == len(chunk) else None,
         strength=conditioning.strength,
     )

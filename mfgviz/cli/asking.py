@@ -14,7 +14,7 @@ import click
 
 from mfgviz.cli.output import Output, parse_pairs
 from mfgviz.requests import CLAY
-from mfgviz.vocabulary import CUSTOM_VIEW, SAMPLERS, STANDARD_VIEWS, Mode, Projection
+from mfgviz.vocabulary import CUSTOM_VIEW, SAMPLERS, STANDARD_VIEWS, FidelityPolicy, Mode, Projection
 
 if TYPE_CHECKING:
     from mfgviz.intake import Ask
@@ -46,6 +46,8 @@ class Wish:
     fields: dict[str, Any]
     priority: str
     force: bool
+    fidelity: str | None
+    fidelity_retries: int | None
 
 
 PICTURE = frozenset(item.name for item in fields(Wish))
@@ -74,6 +76,12 @@ _OPTIONS = [
     ),
     click.option("--priority", type=click.Choice(["low", "normal", "high"]), default="normal"),
     click.option("--force", is_flag=True, help="Render even where the same picture exists."),
+    click.option(
+        "--fidelity",
+        type=click.Choice([policy.value for policy in FidelityPolicy]),
+        help="Pictures that do not show the part: accept, mark, or retry with more geometry strength.",
+    ),
+    click.option("--fidelity-retries", type=int, help="With --fidelity retry: how often at most."),
 ]
 
 
@@ -132,6 +140,8 @@ def make_ask(out: Output, reference: str, prompt: str, wish: Wish) -> Ask:
         strength=wish.strength,
         priority=wish.priority,
         force=wish.force,
+        fidelity_policy=wish.fidelity,
+        fidelity_retries=wish.fidelity_retries,
         fields={key: str(value) for key, value in wish.fields.items()},
     )
 

@@ -104,13 +104,14 @@ def _refuse_others(reference: str | None) -> None:
 def _submit_ask(out: Output, ask: Ask) -> list[Submitted]:
     from mfgviz import jobs as core
     from mfgviz.bulk import RING_AT_MOST
-    from mfgviz.intake import Lookup, prepare
+    from mfgviz.intake import FidelityDefaults, Lookup, prepare
     from mfgviz.queue import TASK_RENDER
 
     runtime = out.runtime
     with runtime.db.begin() as session:
         settings = runtime.settings
-        lookup = Lookup(session, settings.default_model, settings.max_attempts)
+        fidelity = FidelityDefaults.of(settings)
+        lookup = Lookup(session, settings.default_model, settings.max_attempts, fidelity)
         answers = core.submit(session, prepare(lookup, ask), out.actor)
     runtime.doorbell.ring(TASK_RENDER, [one.job_id for one in answers if one.how == "new"][:RING_AT_MOST])
     return answers
@@ -144,6 +145,7 @@ def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
     import io
 
     from mfgviz.bulk import BulkSubmitter, open_lines, read_jsonl
+    from mfgviz.intake import FidelityDefaults
 
     runtime, settings = out.runtime, out.runtime.settings
     submitter = BulkSubmitter(
@@ -153,6 +155,7 @@ def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
         settings.default_model,
         settings.max_attempts,
         runtime.blobs.exists,
+        FidelityDefaults.of(settings),
     )
     if str(source) == "-":
         stream = sys.stdin
@@ -210,7 +213,10 @@ def show(out: Output, job_id: int) -> None:
         item = {
             **job_row(job),
             "took": job.finished_at - job.created_at if job.finished_at else None,
+            "fidelity_policy": job.fidelity_policy,
+            "fidelity_retries": job.fidelity_retries,
             "renders": [one.id for one in job.renditions],
+            "fidelity": [_fidelity_row(one) for one in job.renditions],
             "notes": job.notes,
             "attempts": [_attempt_row(one) for one in job.attempts],
             "request": job.request,
@@ -317,6 +323,17 @@ def job_row(job: Any) -> Row:
         "error_message": job.error_message,
         "created_at": job.created_at,
         "finished_at": job.finished_at,
+    }
+
+
+def _fidelity_row(rendition: Any) -> Row:
+    details = rendition.fidelity_details or {}
+    return {
+        "render": rendition.id,
+        "fidelity": rendition.fidelity,
+        "verdict": rendition.fidelity_verdict,
+        "complaints": details.get("complaints", []),
+        "tried": len(details.get("tried", [])),
     }
 
 

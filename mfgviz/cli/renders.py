@@ -33,7 +33,8 @@ def list_(out: Output, reference: str, limit: int) -> None:
     with out.runtime.db.read() as session:
         revision = catalog.get_revision(session, reference)
         rows = [_row(one) for one in renditions.list_renditions(session, revision, limit)]
-    columns = ["id", "job", "view", "seed", "size", "model", "current", "review_state", "prompt"]
+    columns = ["id", "job", "view", "seed", "size", "model", "current", "fidelity", "verdict", "review_state"]
+    columns.append("prompt")
     out.rows(rows, columns, "No renders yet. `mfgviz jobs submit` asks for some.")
 
 
@@ -51,6 +52,7 @@ def show(out: Output, render_id: int) -> None:
     with out.runtime.db.read() as session:
         one = renditions.get(session, render_id)
         item = {**_row(one), "blob_digest": one.blob_digest, "pixel_digest": one.pixel_digest}
+        item |= {"fidelity_details": one.fidelity_details, "control_scale": one.control_scale}
         item |= {"software": one.software, "request": one.job.request, "fingerprint": one.job.fingerprint}
     out.item(item)
 
@@ -68,6 +70,7 @@ def export(out: Output, render_ids: tuple[int, ...], target: Path, extension: st
     """
     from mfgviz import renditions
     from mfgviz.cli.waiting import file_name
+    from mfgviz.vocabulary import FidelityVerdict
 
     is_file = bool(target.suffix) and not target.is_dir()
     if is_file and len(render_ids) > 1:
@@ -81,8 +84,16 @@ def export(out: Output, render_ids: tuple[int, ...], target: Path, extension: st
     rows = []
     for one in found:
         path = target if is_file else target / file_name(one, extension or "png")
-        rows.append({"render": one.id, "file": str(renditions.export(out.runtime.blobs, one, path))})
+        file = str(renditions.export(out.runtime.blobs, one, path))
+        rows.append(
+            {"render": one.id, "file": file, "fidelity": one.fidelity, "verdict": one.fidelity_verdict}
+        )
     out.rows(rows, ["render", "file"])
+    for one in found:
+        if one.fidelity_verdict == FidelityVerdict.MARKED:
+            told = "; ".join((one.fidelity_details or {}).get("complaints", [])[:3])
+            known = f"Note: render {one.id} may not show its part (fidelity {one.fidelity:.2f})."
+            out.note(f"{known} {told}".strip())
 
 
 @renders.command()
@@ -185,6 +196,8 @@ def _row(one: Any) -> Row:
         "size": f"{one.width}x{one.height}",
         "model": request["model"]["name"],
         "current": bool(geometry and geometry.digest == request["geometry_digest"]),
+        "fidelity": None if one.fidelity is None else round(one.fidelity, 4),
+        "verdict": one.fidelity_verdict,
         "review_state": one.review_state,
         "prompt": request["prompt"],
         "created_at": one.created_at,

@@ -72,6 +72,7 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
         select(RenderJob.id).where(
             RenderJob.revision_id == job.revision_id,
             RenderJob.fingerprint == job.fingerprint,
+            RenderJob.fidelity_retries == job.fidelity_retries,
             RenderJob.state.in_((JobState.QUEUED, JobState.RUNNING)),
         )
     )

@@ -33,7 +33,7 @@ from mfgviz.errors import IllegalMoveError, InvalidInputError, LeaseLostError, M
 from mfgviz.journal import emit
 from mfgviz.records import Attempt, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
-from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, JobState
+from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, FidelityPolicy, FidelityVerdict, JobState
 
 # What a claim looks at of a waiting job: id, priority, model, batch key, images, available_at, now.
 WaitingQuery: TypeAlias = Select[int, int, str, str, int, datetime, datetime]
@@ -64,6 +64,8 @@ class ClaimedJob:
     attempt: int
     request: RenderRequest
     requester: str = ""
+    fidelity_policy: FidelityPolicy = FidelityPolicy.MARK
+    fidelity_retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class NewRendition:
     thumbnail_digest: str
     pixel_digest: str
     software: dict[str, Any] = field(default_factory=dict)
+    fidelity: float | None = None
+    fidelity_verdict: FidelityVerdict = FidelityVerdict.NOT_JUDGED
+    fidelity_details: dict[str, Any] | None = None
+    control_scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,8 @@ def _take(db: Database, claimant: Claimant) -> Claim | None:
                 RenderJob.attempts_made,
                 RenderJob.request,
                 RenderJob.requester,
+                RenderJob.fidelity_policy,
+                RenderJob.fidelity_retries,
             )
             .execution_options(synchronize_session=False)
         )
@@ -182,7 +190,9 @@ def _take(db: Database, claimant: Claimant) -> Claim | None:
     return replace(claimed, jobs=jobs)
 
 
-def _read(session: Session, claim: Claim, row: Row[int, int, int, dict[str, Any], str]) -> ClaimedJob | None:
+def _read(
+    session: Session, claim: Claim, row: Row[int, int, int, dict[str, Any], str, str, int]
+) -> ClaimedJob | None:
     """The claimed job of a row; one whose request another version wrote ends here, or it would be claimed
     for ever and nothing behind it."""
     try:
@@ -192,7 +202,15 @@ def _read(session: Session, claim: Claim, row: Row[int, int, int, dict[str, Any]
         _end(session, claim, row.id, JobState.FAILED, AttemptOutcome.FAILED, failure)
         emit(session, "job.failed", row.revision_id, {"job": row.id, "code": failure.code})
         return None
-    return ClaimedJob(row.id, row.revision_id, row.attempts_made, request, row.requester)
+    return ClaimedJob(
+        row.id,
+        row.revision_id,
+        row.attempts_made,
+        request,
+        row.requester,
+        FidelityPolicy(row.fidelity_policy),
+        row.fidelity_retries,
+    )
 
 
 def _open_attempts(token: str, worker: str) -> Insert:
@@ -261,8 +279,12 @@ def complete(
                 thumbnail_digest=new.thumbnail_digest,
                 pixel_digest=new.pixel_digest,
                 software=new.software,
+                fidelity=new.fidelity,
+                fidelity_verdict=new.fidelity_verdict,
+                fidelity_details=new.fidelity_details,
+                control_scale=new.control_scale,
             )
-            for new in renditions
+            for new in sorted(renditions, key=lambda one: one.index)
         ]
         session.add_all(rows)
         session.flush()

@@ -17,13 +17,15 @@ from sqlalchemy import Select, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mfgviz.errors import InvalidRequestError
 from mfgviz.jobs.turns import take_turns
 from mfgviz.records import RenderJob
 from mfgviz.requests import RenderRequest
-from mfgviz.vocabulary import JobState, Priority
+from mfgviz.vocabulary import FidelityPolicy, JobState, Priority
 
 How = Literal["new", "joined", "reused"]
 Row = dict[str, Any]
+Key = tuple[int, str, int]  # revision, fingerprint, fidelity retries
 # Our advisory locks are this plus a revision's id.
 LOCK_SPACE = 0x6D66 << 40
 _LOCKS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(cast(:keys AS bigint[])) AS key")
@@ -31,13 +33,27 @@ _LOCKS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(cast(:keys A
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One request for one revision. A forced one is rendered even where the same picture exists."""
+    """One request for one revision. A forced one is rendered even where the same picture exists.
+
+    The policy says what becomes of a picture that does not show its part. One that may be tried again with
+    more geometry strength may end as another picture than its request alone says: it is joined and reused
+    among its like only.
+    """
 
     revision_id: int
     request: RenderRequest
     priority: Priority = Priority.NORMAL
     forced: bool = False
     max_attempts: int = 3
+    fidelity_policy: FidelityPolicy = FidelityPolicy.MARK
+    fidelity_retries: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.fidelity_policy is FidelityPolicy.RETRY) != (self.fidelity_retries > 0):
+            raise InvalidRequestError(
+                f"{self.fidelity_retries} fidelity retries do not go with the policy {self.fidelity_policy}.",
+                remedy="Retries, one at least, belong to the policy retry, and only there.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +105,9 @@ class _Plan:
 
 def _plan(session: Session, submissions: Sequence[Submission], requester: str) -> _Plan:
     known, plan = _known_jobs(session, submissions), _Plan()
-    row_of: dict[tuple[int, str], int] = {}
+    row_of: dict[Key, int] = {}
     for place, submission in enumerate(submissions):
-        key = (submission.revision_id, submission.request.fingerprint())
+        key = (submission.revision_id, submission.request.fingerprint(), submission.fidelity_retries)
         if not submission.forced and key in known:
             plan.answers[place] = known[key]
         elif not submission.forced and key in row_of:
@@ -119,6 +135,8 @@ def _row(submission: Submission, requester: str, fingerprint: str) -> Row:
         "priority": int(submission.priority),
         "total_steps": request.sampling.num_inference_steps,
         "max_attempts": submission.max_attempts,
+        "fidelity_policy": submission.fidelity_policy.value,
+        "fidelity_retries": submission.fidelity_retries,
     }
 
 
@@ -129,10 +147,16 @@ def _insert(session: Session, rows: list[Row]) -> list[int]:
     return list(session.scalars(statement, rows))
 
 
-def known_jobs_query(revision_ids: set[int], fingerprints: set[str]) -> Select[int, int, str, str]:
+def known_jobs_query(revision_ids: set[int], fingerprints: set[str]) -> Select[int, int, str, int, str]:
     """The production query for jobs of these pictures that wait, run or succeeded, the newest last."""
     return (
-        select(RenderJob.id, RenderJob.revision_id, RenderJob.fingerprint, RenderJob.state)
+        select(
+            RenderJob.id,
+            RenderJob.revision_id,
+            RenderJob.fingerprint,
+            RenderJob.fidelity_retries,
+            RenderJob.state,
+        )
         .where(
             RenderJob.revision_id.in_(revision_ids),
             RenderJob.fingerprint.in_(fingerprints),
@@ -142,14 +166,14 @@ def known_jobs_query(revision_ids: set[int], fingerprints: set[str]) -> Select[i
     )
 
 
-def _known_jobs(session: Session, submissions: Sequence[Submission]) -> dict[tuple[int, str], Submitted]:
-    """The newest job of each asked (revision, fingerprint) that waits, runs or succeeded."""
+def _known_jobs(session: Session, submissions: Sequence[Submission]) -> dict[Key, Submitted]:
+    """The newest job of each asked key that waits, runs or succeeded."""
     wanted = [s for s in submissions if not s.forced]
     if not wanted:
         return {}
     query = known_jobs_query({s.revision_id for s in wanted}, {s.request.fingerprint() for s in wanted})
-    known: dict[tuple[int, str], Submitted] = {}
-    for job_id, revision_id, fingerprint, state in session.execute(query):
+    known: dict[Key, Submitted] = {}
+    for job_id, revision_id, fingerprint, retries, state in session.execute(query):
         how: How = "reused" if state == JobState.SUCCEEDED else "joined"
-        known[revision_id, fingerprint] = Submitted(job_id, how)
+        known[revision_id, fingerprint, retries] = Submitted(job_id, how)
     return known

@@ -9,8 +9,10 @@ Rules for this file:
 4. Indexes on large tables: `postgresql_concurrently=True` inside `op.get_context().autocommit_block()`.
 5. No import of `mfgviz.records`: this file must keep meaning what it means today.
 
+Columns of renditions are added without copying the table, as in 0002.
+
 Revision ID: 0003
-Revises: 0001
+Revises: 0002
 Create Date: 2026-11-24 23:50:12.102931
 """
 
@@ -21,7 +23,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "0003"
-down_revision: str | Sequence[str] | None = "0001"
+down_revision: str | Sequence[str] | None = "0002"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -80,16 +82,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_prompt_templates")),
         sa.UniqueConstraint("name", "version", name=op.f("uq_prompt_templates_name_version")),
     )
-    with op.batch_alter_table("renditions") as batch:
-        batch.add_column(sa.Column("reviewed_by", sa.String(length=256), nullable=True))
-        batch.add_column(sa.Column("reviewed_at", MOMENT, nullable=True))
-        batch.add_column(sa.Column("review_comment", sa.String(length=2000), nullable=True))
-        batch.add_column(
-            sa.Column("is_primary", sa.Boolean(), server_default=sa.text("false"), nullable=False)
-        )
-        batch.create_check_constraint(
-            op.f("ck_renditions_primary_not_rejected"), "NOT is_primary OR review_state <> 'rejected'"
-        )
+    moment = "TIMESTAMP WITH TIME ZONE" if op.get_bind().dialect.name == "postgresql" else "DATETIME"
+    for column in (
+        "reviewed_by VARCHAR(256)",
+        f"reviewed_at {moment}",
+        "review_comment VARCHAR(2000)",
+        "is_primary BOOLEAN DEFAULT false NOT NULL CONSTRAINT ck_renditions_primary_not_rejected "
+        "CHECK (NOT is_primary OR review_state <> 'rejected')",
+    ):
+        op.execute(f"ALTER TABLE renditions ADD COLUMN {column}")
     with op.get_context().autocommit_block():
         op.create_index(
             "uq_renditions_primary",
@@ -113,10 +114,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_render_jobs_unfinished", table_name="render_jobs")
     op.drop_index("uq_renditions_primary", table_name="renditions")
-    with op.batch_alter_table("renditions") as batch:
-        batch.drop_constraint(op.f("ck_renditions_primary_not_rejected"), type_="check")
-        for column in ("is_primary", "review_comment", "reviewed_at", "reviewed_by"):
-            batch.drop_column(column)
+    for name in ("is_primary", "review_comment", "reviewed_at", "reviewed_by"):
+        op.execute(f"ALTER TABLE renditions DROP COLUMN {name}")
     op.drop_table("prompt_templates")
     op.drop_index(op.f("ix_idempotency_keys_created_at"), table_name="idempotency_keys")
     op.drop_table("idempotency_keys")

@@ -6,13 +6,16 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, inspect, select
 
-from mfgviz import catalog, jobs, models, schema, workers_seen
+from mfgviz import catalog, jobs, models, schema, templates, tokens, workers_seen
 from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
 from mfgviz.errors import DatabaseNotMigratedError, InvalidInputError
 from mfgviz.models_folder import ModelSpec
-from mfgviz.records import Part, Record, Rule
+from mfgviz.records import IdempotencyKey, Part, Record, RenderJob, Rendition, Rule
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
+from mfgviz.templates import Template
+from mfgviz.tokens import NewToken
+from mfgviz.vocabulary import Role
 
 
 def fill_every_table(database: Database) -> None:
@@ -26,6 +29,9 @@ def fill_every_table(database: Database) -> None:
         catalog.attach_geometry(session, revision, StoredFile("a" * 64, 10, "b.step"), "ann")
         models.add_model(session, ModelSpec("studio", "studio", "x", weights_digest="b" * 64), {}, "ann")
         workers_seen.report(session, workers_seen.WorkerReport("host:1", ("gpu",), "CPU", None))
+        tokens.create_token(session, NewToken("t", "ann", Role.ENGINEER), "ann")
+        templates.save_template(session, Template("ours", "{material}"), "ann")
+        session.add(IdempotencyKey(requester="ann", key="k", request_digest="d" * 64, answer={"items": []}))
         session.add(Rule(name="r", event_kind="revision.released", template={}, created_by="ann"))
         jobs.submit(session, [jobs.Submission(revision.id, request)], "ann")
     claim = jobs.claim(database, jobs.Claimant("host:1"))
@@ -72,3 +78,15 @@ def test_a_database_that_was_not_migrated_says_what_to_do(empty_database: Databa
 def test_an_unknown_migration_is_refused(empty_database: Database) -> None:
     with pytest.raises(InvalidInputError, match="cannot be run"):
         schema.upgrade(empty_database, "nonsense")
+
+
+def test_older_renditions_are_not_judged_and_older_jobs_mark(empty_database: Database) -> None:
+    schema.upgrade(empty_database)
+    fill_every_table(empty_database)
+    schema.downgrade(empty_database, "0001")
+    schema.upgrade(empty_database)
+    with empty_database.read() as session:
+        rendition, job = session.scalars(select(Rendition)).one(), session.scalars(select(RenderJob)).one()
+        assert (rendition.fidelity, rendition.fidelity_verdict) == (None, "not_judged")
+        assert (rendition.fidelity_details, rendition.control_scale) == (None, None)
+        assert (job.fidelity_policy, job.fidelity_retries) == ("mark", 0)

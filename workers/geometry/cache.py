@@ -106,6 +106,7 @@ def _kept(
             return read(content)
         except (ValueError, KeyError, EOFError, OSError) as error:
             log.warning("the cached %s is damaged and made again: %s", key, error)
-    made = make()
-    cache.put(key, write(made))
-    return made
+    # What is kept is rounded: who makes it must see the very bits that who finds it sees.
+    content = write(make())
+    cache.put(key, content)
+    return read(content)

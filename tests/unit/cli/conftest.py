@@ -13,7 +13,7 @@ from mfgviz import catalog, cli, jobs, models, renditions, schema
 from mfgviz.catalog import StoredFile
 from mfgviz.jobs import Claimant
 from mfgviz.models_folder import ModelSpec
-from mfgviz.renditions import Shown
+from mfgviz.renditions import Made, Shown
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
 from mfgviz.vocabulary import SAMPLERS
@@ -78,6 +78,6 @@ def rendered(runtime: Runtime, run: Run) -> int:
     (job,) = claim.jobs
     shown = Shown("BRK-1", "A", job.request, job.request.fingerprint())
     kept = renditions.store(
-        runtime.blobs, Image.new("RGB", (64, 64), (200, 30, 40)), shown, 0, {"torch": "2"}
+        runtime.blobs, Image.new("RGB", (64, 64), (200, 30, 40)), shown, Made(0, 3), {"torch": "2"}
     )
     return jobs.complete(runtime.db, claim, job.id, [kept])[0]

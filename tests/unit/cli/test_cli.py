@@ -15,6 +15,8 @@ from PIL import Image
 from mfgviz import __version__, cli
 from mfgviz.cli import COMMANDS
 from mfgviz.cli.reference import commands
+from mfgviz.records import Rendition
+from mfgviz.runtime import Runtime
 from tests.support.commands import Run
 
 
@@ -266,3 +268,31 @@ def test_doctor_says_what_to_do(run: Run) -> None:
     assert found["broker"]["remedy"] == "It runs with `mfgviz up`."
     assert found["models"]["health"] == "fail"
     assert answer.code == 6
+
+
+def test_how_well_renders_show_their_part_is_shown(run: Run, rendered: int, runtime: Runtime) -> None:
+    with runtime.db.begin() as session:
+        one = session.get_one(Rendition, rendered)
+        one.fidelity, one.fidelity_verdict = 0.0312, "marked"
+        one.fidelity_details = {"complaints": ["The hole at (3, 4) is missing."], "tried": [{}, {}]}
+    (row,) = run("renders", "list", "BRK-1@A", "--json").json
+    assert (row["fidelity"], row["verdict"]) == (0.0312, "marked")
+    shown = run("renders", "show", str(rendered), "--json").json
+    assert shown["fidelity_details"]["complaints"] == ["The hole at (3, 4) is missing."]
+    job = run("jobs", "show", str(row["job"]), "--json").json
+    assert (job["fidelity_policy"], job["fidelity_retries"]) == ("mark", 0)
+    assert job["fidelity"][0]["verdict"] == "marked"
+    assert job["fidelity"][0]["tried"] == 2
+    told = run("renders", "export", str(rendered), "--out", str(runtime.settings.data_dir / "a.png"))
+    assert "may not show its part (fidelity 0.03). The hole at (3, 4) is missing." in told.err
+
+
+def test_a_fidelity_policy_is_chosen_and_what_does_not_fit_is_refused(run: Run) -> None:
+    ask = ("jobs", "submit", "BRK-1@A", "steel", "--json")
+    job = run(*ask, "--fidelity", "retry", "--fidelity-retries", "4").json[0]["job"]
+    shown = run("jobs", "show", str(job), "--json").json
+    assert (shown["fidelity_policy"], shown["fidelity_retries"]) == ("retry", 4)
+    assert run(*ask, "--fidelity", "retry").json[0]["how"] == "new"
+    refused = run(*ask, "--fidelity", "mark", "--fidelity-retries", "2")
+    assert (refused.code, refused.error["code"]) == (5, "invalid-request")
+    assert run(*ask, "--fidelity", "retry", "--fidelity-retries", "99").code == 5

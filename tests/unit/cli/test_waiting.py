@@ -15,7 +15,7 @@ from mfgviz import jobs, renditions, workers_seen
 from mfgviz.cli import waiting, watching
 from mfgviz.cli.output import Output
 from mfgviz.jobs import Claimant, Failure
-from mfgviz.renditions import Shown
+from mfgviz.renditions import Made, Shown
 from mfgviz.runtime import Runtime
 from mfgviz.workers_seen import WorkerReport
 from tests.support.commands import Run
@@ -34,7 +34,7 @@ def paint(color: tuple[int, int, int] = RED) -> Work:
         for job in claim.jobs:
             shown = Shown("BRK-1", "A", job.request, job.request.fingerprint())
             picture = Image.new("RGB", (64, 64), color)
-            kept = renditions.store(runtime.blobs, picture, shown, 0, {"torch": "2"})
+            kept = renditions.store(runtime.blobs, picture, shown, Made(0, 0), {"torch": "2"})
             jobs.complete(runtime.db, claim, job.id, [kept])
 
     return work

@@ -23,7 +23,7 @@ from mfgviz.errors import (
 )
 from mfgviz.jobs import Claimant, Submission
 from mfgviz.records import Rendition
-from mfgviz.renditions import Shown
+from mfgviz.renditions import Made, Shown
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
 from mfgviz.storage import BlobStore
 
@@ -43,6 +43,10 @@ def picture(shift: int = 0) -> Image.Image:
     return image
 
 
+def store(blobs: BlobStore, shown: Shown, index: int) -> jobs.NewRendition:
+    return renditions.store(blobs, picture(index), shown, Made(index, 7 + index), {"torch": "2"})
+
+
 @pytest.fixture
 def attached(database: Database, blobs: BlobStore) -> Rendition:
     with database.begin() as session:
@@ -53,7 +57,7 @@ def attached(database: Database, blobs: BlobStore) -> Rendition:
     claim = jobs.claim(database, Claimant("host:1"))
     assert claim is not None
     shown = Shown("BRK-1", "A", REQUEST, REQUEST.fingerprint())
-    made = [renditions.store(blobs, picture(index), shown, index, {"torch": "2"}) for index in range(2)]
+    made = [store(blobs, shown, index) for index in range(2)]
     ids = jobs.complete(database, claim, claim.jobs[0].id, made)
     with database.read() as session:
         return renditions.get(session, ids[0])
@@ -87,7 +91,7 @@ def test_of_revisions_that_share_a_picture_the_one_in_the_record_is_named(
     claim = jobs.claim(database, Claimant("host:1"))
     assert claim is not None
     shown = Shown("BRK-1", "B", REQUEST, REQUEST.fingerprint())
-    same = [renditions.store(blobs, picture(index), shown, index, {"torch": "2"}) for index in range(2)]
+    same = [store(blobs, shown, index) for index in range(2)]
     jobs.complete(database, claim, claim.jobs[0].id, same)
     with database.read() as session:
         twin = renditions.list_renditions(session, catalog.get_revision(session, "BRK-1@B"))[-1]

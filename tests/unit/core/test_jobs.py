@@ -14,14 +14,14 @@ from sqlalchemy.exc import IntegrityError
 from mfgviz import catalog, jobs
 from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
-from mfgviz.errors import IllegalMoveError, JobNotFoundError, LeaseLostError
+from mfgviz.errors import IllegalMoveError, InvalidRequestError, JobNotFoundError, LeaseLostError
 from mfgviz.jobs import Claimant, Failure, JobFilter, NewRendition, Submission
 from mfgviz.jobs.control import overdue_query
 from mfgviz.jobs.leases import claim_window
 from mfgviz.jobs.submission import known_jobs_query
 from mfgviz.records import Attempt, Event, RenderJob, Rendition, utcnow
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
-from mfgviz.vocabulary import AttemptOutcome, JobState, Priority
+from mfgviz.vocabulary import AttemptOutcome, FidelityPolicy, FidelityVerdict, JobState, Priority
 
 WORKER = Claimant("host:1", max_images=4, lease_s=60)
 BROKEN = Failure("broken-image", "not a picture", retryable=True, delay_s=30)
@@ -486,3 +486,64 @@ def test_the_queries_of_a_long_queue_read_no_table_from_end_to_end(
             if name == "claim":  # the others may sort the few rows that they find
                 assert "Sort" not in plan, plan
     assert claimed_ids(database)[0] == first
+
+
+# -- fidelity ------------------------------------------------------------------------------------------------
+def test_a_picture_that_may_be_tried_again_is_another_one_than_one_that_may_not(
+    database: Database, submit: Submit
+) -> None:
+    (marked,) = submit(make_request())
+    retry = {"fidelity_policy": FidelityPolicy.RETRY, "fidelity_retries": 2}
+    (retried,) = submit(make_request(), **retry)
+    assert retried != marked
+    assert submit(make_request(), **retry) == [retried]
+    assert submit(make_request(), fidelity_policy=FidelityPolicy.ACCEPT) == [marked]
+    claim = jobs.claim(database, replace(WORKER, max_images=4))
+    assert claim is not None
+    assert {(job.id, job.fidelity_policy, job.fidelity_retries) for job in claim.jobs} == {
+        (marked, "mark", 0),
+        (retried, "retry", 2),
+    }
+
+
+def test_retries_belong_to_their_policy(revision_id: int) -> None:
+    for policy, retries in ((FidelityPolicy.RETRY, 0), (FidelityPolicy.MARK, 1)):
+        with pytest.raises(InvalidRequestError, match="do not go with"):
+            Submission(revision_id, make_request(), fidelity_policy=policy, fidelity_retries=retries)
+
+
+def test_how_well_a_picture_shows_the_part_is_kept_with_it(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request())
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    judged = replace(
+        rendition(),
+        fidelity=0.25,
+        fidelity_verdict=FidelityVerdict.MARKED,
+        fidelity_details={"complaints": ["The hole at (3, 4) is missing."]},
+        control_scale=0.8,
+    )
+    jobs.complete(database, claim, job_id, [judged])
+    with database.read() as session:
+        (kept,) = jobs.get(session, job_id).renditions
+        assert (kept.fidelity, kept.fidelity_verdict, kept.control_scale) == (0.25, "marked", 0.8)
+        assert kept.fidelity_details == {"complaints": ["The hole at (3, 4) is missing."]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"fidelity": 1.5, "fidelity_verdict": FidelityVerdict.PASSED},
+        {"fidelity": None, "fidelity_verdict": FidelityVerdict.PASSED},
+        {"fidelity": 0.5, "fidelity_verdict": FidelityVerdict.NOT_JUDGED},
+        {"control_scale": -0.1},
+    ],
+)
+def test_the_database_refuses_a_fidelity_that_cannot_be(
+    database: Database, submit: Submit, changed: dict[str, object]
+) -> None:
+    (job_id,) = submit(make_request())
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    with pytest.raises(IntegrityError):
+        jobs.complete(database, claim, job_id, [replace(rendition(), **changed)])  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import trimesh
@@ -9,7 +11,15 @@ import trimesh
 from mfgviz.requests import View
 from mfgviz.vocabulary import Projection
 from tests.unit.geometry.blocks import Block, WriteStep
-from workers.geometry import ControlMaps, Mesh, control_maps, make_camera, tessellate
+from workers.geometry import (
+    ControlMaps,
+    FolderCache,
+    Mesh,
+    cached_maps,
+    control_maps,
+    make_camera,
+    tessellate,
+)
 from workers.geometry.reading import _smooth_patches
 
 SIZE = 192
@@ -102,3 +112,10 @@ def test_maps_become_pictures(block: Mesh) -> None:
     maps = seen(block, View("iso"), 64)
     assert all(maps.to_png(name).startswith(b"\x89PNG") for name, _ in maps.items())
     assert maps.sheet().size == (192, 128)
+
+
+def test_maps_that_are_made_have_the_bits_of_maps_that_are_found(block: Mesh, tmp_path: Path) -> None:
+    cache = FolderCache(tmp_path, 1 << 30)
+    made, found = (cached_maps(cache, "a" * 64, lambda: block, View("iso"), (64, 48)) for _ in range(2))
+    for (_, first), (_, second) in zip(made.items(), found.items(), strict=True):
+        assert np.array_equal(first, second)

@@ -1,0 +1,402 @@
+"""The evaluation itself: pictures first, then figures of each subject, then the bars.
+
+Every figure is a mean over the cases unless its name says otherwise; what does not apply to a subject is
+None, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from mfgviz.models_folder import ModelSpec, find_source
+from workers.devices import choose_device
+from workers.evaluation import bars, sheets
+from workers.evaluation.cases import TRUTH_PX, Case, EvaluationSet
+from workers.evaluation.colour import PAINTS, delta_e_2000, lab, obeys_colour
+from workers.evaluation.distances import frechet_distance, inception_score, kernel_distance
+from workers.evaluation.materials import GROUP_OF, MaterialClassifier, load_classifier, said_group
+from workers.evaluation.shapes import boundary_f1, differing, iou, open_holes
+from workers.evaluation.subjects import Painter, Picture, as_bytes, base_colour, rasterised, small
+from workers.families.protocol import get_family
+from workers.fidelity import judge
+from workers.geometry.camera import make_camera
+from workers.geometry.maps import ControlMaps, control_maps
+from workers.geometry.reading import read_mesh
+from workers.judge.measures import around_part, auc, edge_scores, ssim
+from workers.judge.regions import EDGE
+from workers.studio.control import control_tensor
+
+SCENE = "studio light, white background"
+QUICK_CASES = 24
+THREADS = 2
+# Where Debian's packages put STEP files of real parts.
+REAL_FILES = (Path("/usr/share/opencascade/data"), Path("/usr/share/freecad"), Path("/usr/share/occt"))
+MOST_REAL = 8
+SAMPLER_STEPS = (2, 4, 8, 16)
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is measured, and where the contact sheets go."""
+
+    quick: bool = False
+    cases: int | None = None
+    out_dir: Path | None = None
+
+
+@dataclass(slots=True)
+class Drawn:
+    """The pictures of one case: in red and in blue, and by its caption. Those of the truth have no
+    colours."""
+
+    case: Case
+    maps: ControlMaps  # at 256 px
+    words: Picture
+    red: Picture | None = None
+    blue: Picture | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Values by the name of their figure, gathered over the cases."""
+
+    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, name: str, value: float | None) -> None:
+        """One more value; None is none."""
+        if value is not None:
+            self.values[name].append(float(value))
+
+    def mean(self, name: str) -> float | None:
+        """The mean, or None where there is none."""
+        found = self.values.get(name)
+        return round(float(np.mean(found)), 4) if found else None
+
+
+def evaluate(spec: ModelSpec, options: Options) -> Figures:
+    """All figures of a model. Raises what loading and sampling it raise."""
+    torch.set_num_threads(THREADS)
+    started = time.monotonic()
+    having = EvaluationSet()
+    cases = having.some(options.cases or (QUICK_CASES if options.quick else None))
+    model = get_family(spec.family).load(spec, choose_device("auto"))
+    painter = Painter.of(model)
+    told = _Progress()
+    # 1. Pictures
+    drawn: dict[str, list[Drawn]] = {"model": [], "path_traced": [], "rasterised": []}
+    first_maps: list[ControlMaps] = []
+    for number, case in enumerate(cases):
+        told(f"pictures {number + 1}/{len(cases)}")
+        large, maps = having.maps(case, painter.size_px), having.maps(case, TRUTH_PX)
+        first_maps.append(large)
+        seed = 1000 + number
+        colours = [painter.paint(f"{name} paint, {SCENE}", large, seed) for name in ("red", "blue")]
+        drawn["model"].append(Drawn(case, maps, painter.paint(case.caption, large, seed), *colours))
+        drawn["path_traced"].append(Drawn(case, maps, case.truth))
+        plain = [rasterised(maps, PAINTS[name]) for name in ("red", "blue")]
+        drawn["rasterised"].append(Drawn(case, maps, rasterised(maps, base_colour(case.words)), *plain))
+    # 2. Figures that every subject has
+    classifier = load_classifier()
+    found = {name: _figures(pictures, classifier) for name, pictures in drawn.items()}
+    ours = found["model"]
+    # 3. Figures of the model alone
+    told("colours")
+    ours["colour_obedience"] = _colours(painter, first_maps, options)
+    found["rasterised"]["colour_obedience"] = _plain_colours(first_maps)
+    ours |= _variety(painter, having, cases, first_maps)
+    ours["seconds_512"], ours["seconds_sampling"] = _seconds(painter, having, cases[0])
+    ours["folder_mb"] = _folder_mb(spec)
+    told("fidelity")
+    ours |= _fidelity(having, drawn, first_maps)
+    ours["real_parts"] = _real(painter, options, told)
+    ours["samplers"] = [] if options.quick else _samplers(painter, drawn["model"], first_maps, told)
+    sheet_files = sheets.write(options.out_dir, drawn) if options.out_dir else {}
+    model.unload()
+    told("")
+    return bars.answer(
+        found, images=len(cases), model=spec.name, seconds=time.monotonic() - started, classifier=classifier
+    ) | {"sheets": {name: str(path) for name, path in sheet_files.items()}}
+
+
+class _Progress:
+    """Tells a person on a terminal what is being done, on stderr."""
+
+    def __call__(self, text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{text:<40}" if text else "\r" + " " * 40 + "\r")
+            sys.stderr.flush()
+
+
+# -- figures of a set of pictures
+# -----------------------------------------------------------------------------
+def _figures(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
+    tally, holes = Tally(), [0, 0]
+    for one in drawn:
+        truth, made, mask = small(one.case.truth), small(one.words), one.maps.mask
+        where = "" if one.case.held_out else "seen_"
+        precision, recall, f1 = edge_scores(made, one.maps.edges > EDGE, around_part(mask))
+        tally.add(f"{where}edge_f1", f1)
+        if not one.case.held_out:
+            continue
+        tally.add("edge_precision", precision)
+        tally.add("edge_recall", recall)
+        tally.add("ssim", ssim(made, truth))
+        apart = delta_e_2000(lab(made), lab(truth))
+        tally.add("delta_e_part", apart[mask > 0.9].mean() if (mask > 0.9).any() else None)
+        tally.add("delta_e_floor", apart[mask < 0.1].mean() if (mask < 0.1).any() else None)
+        if one.case.words["kind"] in ("paint", "powder", "plastic"):
+            colour = str(one.case.words["colour"])
+            tally.add("colour_obedience_captions", obeys_colour(made, mask > 0.9, colour))
+        if one.red is not None and one.blue is not None:
+            shown = differing(small(one.red), small(one.blue))
+            tally.add("silhouette_iou", iou(shown, mask > 0.5))
+            tally.add("boundary_f1", boundary_f1(shown, mask > 0.5))
+            open_, every = open_holes(shown, mask)
+            holes = [holes[0] + open_, holes[1] + every]
+    names = (
+        "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edge_recall", "ssim", "delta_e_part",
+        "delta_e_floor", "colour_obedience_captions",
+    )  # fmt: skip
+    made_of = _materials(drawn, classifier)
+    seen, unseen = tally.mean("seen_edge_f1"), tally.mean("edge_f1")
+    gap = None if seen is None or unseen is None else round(unseen - seen, 4)
+    return {
+        **{name: tally.mean(name) for name in names},
+        "hole_recall": round(holes[0] / holes[1], 4) if holes[1] else None,
+        "holes": holes[1],
+        "family_gap": gap,
+        **made_of,
+    }
+
+
+def _materials(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
+    held = [one for one in drawn if one.case.held_out]
+    control = control_tensor([one.maps for one in held])
+    pictures, truths = (
+        torch.from_numpy(np.stack([small(one) for one in some]).astype(np.float32)).permute(0, 3, 1, 2)
+        for some in ([one.words for one in held], [one.case.truth for one in held])
+    )
+    probabilities, features = classifier.look(pictures, control)
+    _, true_features = classifier.look(truths, control)
+    wanted = [GROUP_OF[str(one.case.words["kind"])] for one in held]
+    right = [a == b for a, b in zip(wanted, said_group(probabilities), strict=True)]
+    ours, theirs = features.numpy().astype(float), true_features.numpy().astype(float)
+    several = len(held) > 2
+    return {
+        "material_obedience": round(float(np.mean(right)), 4),
+        "classifier_fid": round(frechet_distance(ours, theirs), 3) if several else None,
+        "classifier_kid": round(kernel_distance(ours, theirs), 5) if several else None,
+        "classifier_is": round(inception_score(probabilities.numpy()), 3),
+    }
+
+
+# -- figures of the model alone
+# -------------------------------------------------------------------------------
+def _colours(painter: Painter, maps: Sequence[ControlMaps], options: Options) -> float:
+    """Every named paint on a few parts."""
+    few = maps[:: max(1, len(maps) // 4)][: 1 if options.quick else 4]
+    right = []
+    for number, one in enumerate(few):
+        part = _at_256(one.mask) > 0.9
+        for name in PAINTS:
+            picture = painter.paint(f"{name} paint, {SCENE}", one, 500 + number)
+            right.append(obeys_colour(small(picture), part, name))
+    return round(float(np.mean(right)), 4)
+
+
+def _plain_colours(maps: Sequence[ControlMaps]) -> float:
+    few = maps[:: max(1, len(maps) // 4)][:4]
+    right = [
+        obeys_colour(small(rasterised(one, PAINTS[name])), _at_256(one.mask) > 0.9, name)
+        for one in few
+        for name in PAINTS
+    ]
+    return round(float(np.mean(right)), 4)
+
+
+def _variety(
+    painter: Painter, having: EvaluationSet, cases: Sequence[Case], maps: Sequence[ControlMaps]
+) -> Figures:
+    """How far seeds differ, and how little the part's colour does from view to view, both in ΔE2000."""
+    prompt = f"red powder coat, {SCENE}"
+    of_seeds = [small(painter.paint(prompt, maps[0], 70 + seed)) for seed in range(3)]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    apart = [float(delta_e_2000(lab(of_seeds[a]), lab(of_seeds[b])).mean()) for a, b in pairs]
+    mesh, colours = having.mesh(cases[0]), []
+    from mfgviz.requests import View
+
+    for view in ("iso", "front", "top"):
+        size = painter.size_px
+        seen = control_maps(mesh, make_camera(View(view), mesh.vertices, size, size), size, size)
+        picture = small(painter.paint(prompt, seen, 70))
+        part = _at_256(seen.mask) > 0.9
+        colours.append(lab(np.median(picture[part], axis=0)) if part.any() else np.zeros(3))
+    between = [float(delta_e_2000(colours[a], colours[b])) for a, b in pairs]
+    return {
+        "diversity_over_seeds": round(float(np.mean(apart)), 3),
+        "difference_over_views": round(float(np.mean(between)), 3),
+    }
+
+
+def _seconds(painter: Painter, having: EvaluationSet, case: Case) -> tuple[float | None, float]:
+    """From the part's mesh to the picture, and the sampling alone: the best of three."""
+    mesh, size = having.mesh(case), painter.size_px
+    whole, alone = [], []
+    for seed in range(3):
+        started = time.monotonic()
+        maps = control_maps(mesh, case.camera, size, size)
+        painter.paint(case.caption, maps, seed)
+        whole.append(time.monotonic() - started)
+        alone.append(painter.seconds[-1])
+    return (round(min(whole), 3) if size == 512 else None), round(min(alone), 3)
+
+
+def _folder_mb(spec: ModelSpec) -> float | None:
+    folder = Path(find_source(spec.source))
+    if not folder.is_dir():
+        return None
+    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
+
+
+def _real(painter: Painter, options: Options, told: Callable[[str], None]) -> list[Figures]:
+    """Outlines, edges and fidelity on real STEP files: those of installed packages, and the samples."""
+    from mfgviz.requests import View
+
+    samples = sorted((Path(__file__).parents[2] / "mfgviz" / "samples").glob("*.step"))
+    found = [path for folder in REAL_FILES for path in sorted(folder.rglob("*")) if _is_step(path)]
+    chosen = samples[:1] if options.cases else [*samples, *found[: 2 if options.quick else MOST_REAL]]
+    rows: list[Figures] = []
+    for number, path in enumerate(chosen):
+        told(f"real parts {number + 1}/{len(chosen)}")
+        try:
+            mesh = read_mesh(path, "step")
+        except Exception as error:  # noqa: BLE001 - files of others: what cannot be read is said
+            rows.append({"file": path.name, "reason": str(error)})
+            continue
+        size = painter.size_px
+        maps = control_maps(mesh, make_camera(View("iso"), mesh.vertices, size, size), size, size)
+        red, blue = (painter.paint(f"{name} paint, {SCENE}", maps, 9) for name in ("red", "blue"))
+        shown, mask = differing(small(red), small(blue)), _at_256(maps.mask) > 0.5
+        edges = _at_256(maps.edges, largest=True) > EDGE
+        rows.append(
+            {
+                "file": path.name,
+                "silhouette_iou": round(iou(shown, mask), 4),
+                "boundary_f1": round(boundary_f1(shown, mask), 4),
+                "edge_f1": round(edge_scores(small(red), edges, around_part(_at_256(maps.mask)))[2], 4),
+                "fidelity": round(judge(red, maps).probability, 4),
+            }
+        )
+    return rows
+
+
+def _is_step(path: Path) -> bool:
+    return path.suffix.lower() in (".step", ".stp") and path.stat().st_size < 4_000_000
+
+
+def _samplers(
+    painter: Painter, drawn: Sequence[Drawn], maps: Sequence[ControlMaps], told: Callable[[str], None]
+) -> list[Figures]:
+    """Quality against steps for every sampler that the model has."""
+    rows = []
+    some = [n for n, one in enumerate(drawn) if one.case.held_out][::8][:4]
+    for sampler in painter.model.capabilities.samplers:
+        for steps in SAMPLER_STEPS:
+            told(f"sampler {sampler}, {steps} steps")
+            using = Painter(painter.model, painter.size_px, sampler, steps, painter.guidance_scale)
+            tally = Tally()
+            for n in some:
+                one = drawn[n]
+                made, truth = small(using.paint(one.case.caption, maps[n], 1000 + n)), small(one.case.truth)
+                tally.add("ssim", ssim(made, truth))
+                edges = one.maps.edges > EDGE
+                tally.add("edge_f1", edge_scores(made, edges, around_part(one.maps.mask))[2])
+                apart = delta_e_2000(lab(made), lab(truth))
+                tally.add("delta_e_part", apart[one.maps.mask > 0.9].mean())
+            row = {name: tally.mean(name) for name in ("ssim", "edge_f1", "delta_e_part")}
+            seconds = round(float(np.median(using.seconds)), 3)
+            rows.append({"sampler": sampler, "steps": steps, **row, "seconds": seconds})
+    return rows
+
+
+# -- fidelity
+# -------------------------------------------------------------------------------------------------
+def _fidelity(having: EvaluationSet, drawn: dict[str, list[Drawn]], maps: Sequence[ControlMaps]) -> Figures:
+    """How well the judge, SSIM to the clay pass and plain edge overlap tell genuine from defective.
+
+    The picture of a part is judged beside the maps of the same part with one difference: what a hole more in
+    the maps is, is a hole that the picture misses.
+    """
+    scores: dict[str, dict[str, list[float]]] = {n: defaultdict(list) for n in ("fidelity", "ssim", "edges")}
+
+    def score(kind: str, picture: Picture, beside: ControlMaps) -> None:
+        image = small(picture)
+        scores["fidelity"][kind].append(judge(as_bytes(image), beside).probability)
+        scores["ssim"][kind].append(ssim(image, beside.clay))
+        overlap = edge_scores(image, beside.edges > EDGE, around_part(beside.mask))[2]
+        scores["edges"][kind].append(overlap)
+
+    depth = []
+    rejected: dict[str, list[bool]] = {"model": [], "path_traced": []}
+    for number, (ours, true) in enumerate(zip(drawn["model"], drawn["path_traced"], strict=True)):
+        whole = judge(ours.words, maps[number])
+        if whole.depth_order is not None:
+            depth.append(whole.depth_order)
+        rejected["model"].append(whole.probability < 0.5)
+        for picture in (ours.red, ours.blue):
+            if picture is not None:
+                rejected["model"].append(judge(picture, maps[number]).probability < 0.5)
+        rejected["path_traced"].append(judge(true.words, true.maps).probability < 0.5)
+        for one in (ours, true):
+            score("genuine", one.words, one.maps)
+        for defect in ours.case.defects:
+            if defect.picture is not None:
+                score(defect.kind, defect.picture, true.maps)
+            beside = having.defect_maps(ours.case, defect)
+            for one in (ours, true):
+                score(MEANT.get(defect.kind, defect.kind), one.words, beside)
+    kinds = sorted(set(scores["fidelity"]) - {"genuine"})
+    table = {
+        name: {kind: round(auc(of["genuine"], of[kind]), 4) for kind in kinds} for name, of in scores.items()
+    }
+    every = [*rejected["model"], *rejected["path_traced"]]
+    return {
+        "fidelity_auc": table["fidelity"],
+        "fidelity_auc_of_ssim": table["ssim"],
+        "fidelity_auc_of_edges": table["edges"],
+        "fidelity_count": {kind: len(scores["fidelity"][kind]) for kind in [*kinds, "genuine"]},
+        "fidelity_false_reject": round(float(np.mean(every)), 4),
+        "fidelity_false_reject_model": round(float(np.mean(rejected["model"])), 4),
+        "fidelity_false_reject_path_traced": round(float(np.mean(rejected["path_traced"])), 4),
+        "depth_order": round(float(np.mean(depth)), 4) if depth else None,
+    }
+
+
+# The picture shows the part without the difference that the maps have: a hole more there is one missing here.
+MEANT = {"missing hole": "extra hole", "extra hole": "missing hole", "extra bolt": "missing bolt"}
+
+
+def _at_256(values: NDArray[Any], *, largest: bool = False) -> NDArray[Any]:
+    """A map at the size that is measured at: means, or the largest values (thin edges do not fade)."""
+    if values.shape == (TRUTH_PX, TRUTH_PX):
+        return values
+    one = torch.from_numpy(values)[None, None]
+    size = (TRUTH_PX, TRUTH_PX)
+    if values.shape[0] < TRUTH_PX:
+        return functional.interpolate(one, size=size, mode="bilinear")[0, 0].numpy()
+    smaller = (
+        functional.adaptive_max_pool2d(one, size) if largest else functional.adaptive_avg_pool2d(one, size)
+    )
+    return smaller[0, 0].numpy()
