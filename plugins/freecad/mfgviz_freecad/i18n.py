@@ -11,9 +11,3 @@ def tr(text: str, **values: object) -> str:
     """The text in the language of FreeCAD's window, with `{name}`s filled in."""
     found = str(QtCore.QCoreApplication.translate(CONTEXT, text))
     return found.format(**values) if values else found
-
-
-def noop(context: str, text: str) -> str:
-    """Marks a text that FreeCAD itself translates, in that context."""
-    del context
-    return text

@@ -248,8 +248,13 @@ class Controller(QtCore.QObject):  # type: ignore[misc]
         self.panel.show_presets(self.session.templates, self.session.state.recent_prompts())
 
     def _take_revision(self, reference: str, revision: Any) -> None:
-        if reference == self.panel.identity.reference:
-            self.panel.show_revision(revision)
+        if reference != self.panel.identity.reference:
+            return
+        self.panel.show_revision(revision)
+        fields = dict(self.panel.wishes.fields)
+        known = str(((revision or {}).get("fields") or {}).get("material") or "")
+        if known and not fields["material"]:
+            self.panel.show_fields({**fields, "material": known})
 
     def _take_renders(self, reference: str, found: list[dict[str, Any]]) -> None:
         if reference == self.panel.identity.reference:

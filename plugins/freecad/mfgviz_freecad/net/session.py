@@ -24,6 +24,7 @@ from .submission import Submission
 
 RENDERS_SHOWN = 40
 SAVE_AFTER_MS = 600
+FORGOTTEN_S = 86400.0
 
 
 class Session(QtCore.QObject):  # type: ignore[misc]
@@ -82,6 +83,7 @@ class Session(QtCore.QObject):  # type: ignore[misc]
     # -- the connection ------------------------------------------------------------------------------------
     def start(self) -> None:
         """Find the token (a keyring may ask for its password), then connect."""
+        self._sweep_outbox()
         try:
             server = parse_connect_string(self.preferences.server_url)
         except ConnectStringError as error:
@@ -185,6 +187,13 @@ class Session(QtCore.QObject):  # type: ignore[misc]
             self.follower.try_now()
         if self.reference:
             self.look_at(self.reference)
+
+    def _sweep_outbox(self) -> None:
+        """Exported files that a crash left behind, and that no kept request needs."""
+        needed = {request.geometry for request in self.state.pending()}
+        for path in self.outbox.glob("*.step"):
+            if str(path) not in needed and time.time() - path.stat().st_mtime > FORGOTTEN_S:
+                path.unlink(missing_ok=True)
 
     def _take_list(self, name: str, answer: Answer) -> None:
         if answer.problem is None:

@@ -9,25 +9,12 @@ from ..core.wishes import Identity, Wishes
 from ..i18n import tr
 from ..net.submission import state_word
 from ..qt import Qt, QtCore, QtWidgets, Signal
+from .forms import APPEARANCES, MATERIALS, SIDES_PX, choose, editable, grid_box, label, let_shrink, refill
 from .icons import icon
 from .strip import Strip
-from .widgets import Notice, PreviewLabel, SeedBox, Strength, mute
+from .widgets import Notice, PreviewLabel, SeedBox, Strength
 
 WIDTH_PX = 320
-SIDES_PX = (256, 384, 512, 640, 768, 1024, 1536, 2048)
-MATERIALS = (
-    "aluminium", "brushed aluminium", "steel", "stainless steel", "cast iron", "brass", "copper", "titanium",
-    "black plastic", "white plastic", "rubber", "wood", "glass",
-)  # fmt: skip
-APPEARANCES = (
-    "polished",
-    "brushed",
-    "matt",
-    "anodised black",
-    "powder coated",
-    "red painted",
-    "blue painted",
-)
 
 
 class Panel(QtWidgets.QWidget):  # type: ignore[misc]
@@ -61,7 +48,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         column.addWidget(self._make_progress())
         column.addLayout(self._make_strip_head())
         self.strip = Strip()
-        self.nothing = _label(tr("No renders yet."), muted=True)
+        self.nothing = label(tr("No renders yet."), muted=True)
         self.nothing.setWordWrap(True)
         self.nothing.setAlignment(Qt.AlignTop)
         column.addWidget(self.nothing, 1)
@@ -71,7 +58,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
 
     # -- making it -----------------------------------------------------------------------------------------
     def _make_identity(self) -> Any:
-        box, grid = _grid()
+        box, grid = grid_box()
         self.number, self.revision = QtWidgets.QLineEdit(), QtWidgets.QLineEdit()
         for edit, name, hint in (
             (self.number, "mfgviz_number", tr("Part number")),
@@ -86,12 +73,12 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         row = QtWidgets.QHBoxLayout()
         row.setSpacing(6)
         row.addWidget(self.number, 1)
-        row.addWidget(_label(tr("Rev.")))
+        row.addWidget(label(tr("Rev.")))
         row.addWidget(self.revision)
-        grid.addWidget(_label(tr("Part")), 0, 0)
+        grid.addWidget(label(tr("Part")), 0, 0)
         grid.addLayout(row, 0, 1)
-        self.subject = _label("", muted=True)
-        self.state = _label("", muted=True)
+        self.subject = label("", muted=True)
+        self.state = label("", muted=True)
         self.state.setObjectName("mfgviz_state")
         self.subject.setObjectName("mfgviz_subject")
         self.subject.setWordWrap(True)
@@ -102,7 +89,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         return box
 
     def _make_prompt(self) -> Any:
-        box, grid = _grid()
+        box, grid = grid_box()
         self.prompt = QtWidgets.QPlainTextEdit()
         self.prompt.setObjectName("mfgviz_prompt")
         self.prompt.setTabChangesFocus(True)
@@ -118,15 +105,15 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.presets.menu().aboutToShow.connect(self._fill_presets)
         self._chips = QtWidgets.QHBoxLayout()
         self._chips.setSpacing(4)
-        grid.addWidget(_label(tr("Prompt")), 0, 0, Qt.AlignTop)
+        grid.addWidget(label(tr("Prompt")), 0, 0, Qt.AlignTop)
         grid.addWidget(self.prompt, 0, 1)
         grid.addLayout(self._chips, 1, 1)
         self._fill_chips(["material", "appearance"])
         return box
 
     def _make_fields(self) -> Any:
-        box, grid = _grid()
-        self.material, self.appearance = (_editable(words) for words in (MATERIALS, APPEARANCES))
+        box, grid = grid_box()
+        self.material, self.appearance = (editable(words) for words in (MATERIALS, APPEARANCES))
         rows = (
             ("mfgviz_material", tr("Material"), self.material, "material"),
             ("mfgviz_appearance", tr("Looks"), self.appearance, "appearance"),
@@ -138,12 +125,12 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
                 tr("Stands for {{{key}}} in the prompt. Taken from the object where it has one.", key=key)
             )
             combo.editTextChanged.connect(self._edited)
-            grid.addWidget(_label(text), row, 0)
+            grid.addWidget(label(text), row, 0)
             grid.addWidget(combo, row, 1)
         return box
 
     def _make_options(self) -> Any:
-        box, grid = _grid()
+        box, grid = grid_box()
         self.view, self.side, self.model = QtWidgets.QComboBox(), QtWidgets.QComboBox(), QtWidgets.QComboBox()
         self.negative, self.count = QtWidgets.QLineEdit(), QtWidgets.QSpinBox()
         self.seed, self.strength = SeedBox(), Strength()
@@ -158,7 +145,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.negative.setObjectName("mfgviz_negative")
         self.strength.setToolTip(tr("How strictly the picture follows the part's edges and surfaces"))
         for combo in (self.view, self.side, self.model):
-            _let_shrink(combo)
+            let_shrink(combo)
             combo.currentIndexChanged.connect(self._edited)
         self.show_views([])
         self.show_models([])
@@ -170,7 +157,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         row.setSpacing(6)
         row.addWidget(self.view, 1)
         row.addWidget(self.side)
-        grid.addWidget(_label(tr("View")), 0, 0)
+        grid.addWidget(label(tr("View")), 0, 0)
         grid.addLayout(row, 0, 1)
         self.more = QtWidgets.QToolButton()
         self.more.setObjectName("mfgviz_more")
@@ -181,7 +168,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.more.setArrowType(Qt.RightArrow)
         self.more.setStyleSheet("QToolButton { border: none; padding: 2px 0; }")
         grid.addWidget(self.more, 1, 1)
-        self._options, inner = _grid()
+        self._options, inner = grid_box()
         for at, (text, widget) in enumerate(
             (
                 (tr("Avoid"), self.negative),
@@ -191,7 +178,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
                 (tr("Geometry"), self.strength),
             )
         ):
-            inner.addWidget(_label(text), at, 0)
+            inner.addWidget(label(text), at, 0)
             inner.addWidget(widget, at, 1, Qt.AlignLeft if widget is self.count else Qt.Alignment())
         grid.addWidget(self._options, 2, 0, 1, 2)
         self._options.setVisible(False)
@@ -234,7 +221,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         column.setSpacing(6)
         self.notice = Notice()
         self.notice.pressed.connect(self.notice_pressed.emit)
-        self.told = _label("")
+        self.told = label("")
         self.told.setObjectName("mfgviz_told")
         self.told.setWordWrap(True)
         self.told.setVisible(False)
@@ -250,7 +237,7 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
 
     def _make_strip_head(self) -> Any:
         row = QtWidgets.QHBoxLayout()
-        self.renders_title = _label(tr("Renders"))
+        self.renders_title = label(tr("Renders"))
         font = self.renders_title.font()
         font.setBold(True)
         self.renders_title.setFont(font)
@@ -294,9 +281,9 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         if self.prompt.toPlainText() != wishes.prompt:
             self.prompt.setPlainText(wishes.prompt)
         self.negative.setText(wishes.negative_prompt)
-        _choose(self.model, wishes.model)
-        _choose(self.view, wishes.view)
-        _choose(self.side, min(SIDES_PX, key=lambda side: abs(side - wishes.side_px)))
+        choose(self.model, wishes.model)
+        choose(self.view, wishes.view)
+        choose(self.side, min(SIDES_PX, key=lambda side: abs(side - wishes.side_px)))
         self.count.setValue(wishes.count)
         self.seed.set_seed(wishes.seed)
         self.strength.set_value(wishes.control_scale)
@@ -349,16 +336,16 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         }  # fmt: skip
         names = [str(one["name"]) for one in views if one.get("name")] or list(titles)
         given = {str(one.get("name")): str(one.get("title") or "") for one in views}
-        _refill(self.view, [(titles.get(name) or given.get(name) or name, name) for name in names])
+        refill(self.view, [(titles.get(name) or given.get(name) or name, name) for name in names])
 
     def show_models(self, models: list[dict[str, Any]]) -> None:
         """The server's models; its own choice comes first. Sizes that none can make are left out."""
         standard = next((str(one["name"]) for one in models if one.get("is_default")), "")
         first = tr("Standard ({name})", name=standard) if standard else tr("Standard")
-        _refill(self.model, [(first, ""), *((str(one["name"]), str(one["name"])) for one in models)])
+        refill(self.model, [(first, ""), *((str(one["name"]), str(one["name"])) for one in models)])
         most = max((int((one.get("capabilities") or {}).get("max_pixels") or 0) for one in models), default=0)
         sides = [side for side in SIDES_PX if not most or side * side <= most]
-        _refill(self.side, [(f"{side} px", side) for side in sides or SIDES_PX[:1]], 512)
+        refill(self.side, [(f"{side} px", side) for side in sides or SIDES_PX[:1]], 512)
 
     def show_presets(self, templates: list[dict[str, Any]], recent: list[str]) -> None:
         """The server's templates (the built-in ones where it has none), and recent prompts."""
@@ -455,57 +442,3 @@ class Dock(QtWidgets.QDockWidget):  # type: ignore[misc]
     def sizeHint(self) -> Any:  # noqa: N802 - Qt's name
         """Not wider than it needs."""
         return QtCore.QSize(WIDTH_PX, 760)
-
-
-LABEL_PX = 62
-
-
-def _grid() -> tuple[Any, Any]:
-    """A widget with a grid whose first column is as wide as that of its neighbours."""
-    box = QtWidgets.QWidget()
-    box.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Maximum)
-    grid = QtWidgets.QGridLayout(box)
-    grid.setContentsMargins(0, 0, 0, 0)
-    grid.setHorizontalSpacing(6)
-    grid.setVerticalSpacing(5)
-    grid.setColumnMinimumWidth(0, LABEL_PX)
-    grid.setColumnStretch(1, 1)
-    return box, grid
-
-
-def _label(text: str, *, muted: bool = False) -> Any:
-    label = QtWidgets.QLabel(text)
-    return mute(label) if muted else label
-
-
-def _editable(words: tuple[str, ...]) -> Any:
-    combo = QtWidgets.QComboBox()
-    combo.setEditable(True)
-    combo.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
-    combo.addItems(list(words))
-    combo.setCurrentIndex(-1)
-    combo.setEditText("")
-    _let_shrink(combo)
-    return combo
-
-
-def _let_shrink(combo: Any) -> None:
-    combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(7)
-
-
-def _choose(combo: Any, value: object) -> None:
-    at = combo.findData(value)
-    if at >= 0:
-        combo.setCurrentIndex(at)
-
-
-def _refill(combo: Any, rows: list[tuple[str, object]], standard: object = None) -> None:
-    """Other rows; what was chosen stays chosen."""
-    chosen = combo.currentData() if combo.count() else standard
-    blocked = combo.blockSignals(True)
-    combo.clear()
-    for text, value in rows:
-        combo.addItem(text, value)
-    _choose(combo, chosen if chosen is not None else standard)
-    combo.blockSignals(blocked)

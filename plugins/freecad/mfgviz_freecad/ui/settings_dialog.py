@@ -11,7 +11,7 @@ from ..core.problems import Problem
 from ..i18n import tr
 from ..net.http import Answer, Api
 from ..qt import Qt, QtWidgets, Signal
-from .dock import SIDES_PX
+from .forms import SIDES_PX
 from .widgets import Notice, mute
 
 

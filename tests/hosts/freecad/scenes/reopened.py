@@ -21,6 +21,7 @@ def scene(drive: driving.Drive) -> None:
     drive.arrange()
     drive.look()
     drive.rest(0.5)
+    drive.seen["material"] = drive.panel.material.currentText()
     drive.seen.update(told=drive.panel.told.text(), notice=drive.panel.notice.text)
     drive.shot("found-again")
 
