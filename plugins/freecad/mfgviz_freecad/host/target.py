@@ -19,8 +19,6 @@ from ..i18n import tr
 BODY = "PartDesign::Body"
 GROUPS = ("App::DocumentObjectGroup", "App::DocumentObjectGroupPython")
 NO_PART = ("App::Origin", "App::OriginFeature", "Sketcher::SketchObject", "Spreadsheet::Sheet")
-# Checked in full up to here; beyond, the export finds out.
-LEAVES_CHECKED = 2000
 
 
 class NothingToRender(Exception):  # noqa: N818 - it is an answer, not a failure
@@ -209,8 +207,15 @@ def _is_renderable(thing: Any) -> bool:
     linked = _linked(thing)
     if any(linked.isDerivedFrom(kind) for kind in NO_PART) or linked.isDerivedFrom("Mesh::Feature"):
         return False
-    if thing.isDerivedFrom("App::Part") or thing.hasExtension("App::LinkExtension"):
-        return not Part.getShape(thing).isNull()
+    held = (
+        getattr(thing, "Group", None)
+        if thing.isDerivedFrom("App::Part")
+        else getattr(thing, "ElementList", None)
+    )
+    if held or thing.isDerivedFrom("App::Part"):
+        return any(map(_is_renderable, held or []))
+    if linked is not thing:
+        return _is_renderable(linked)
     return hasattr(linked, "Shape") and hasattr(linked, "Placement") and not _is_datum(linked)
 
 
