@@ -14,6 +14,9 @@ from ..qt import Qt, QtWidgets, Signal
 from .forms import SIDES_PX
 from .widgets import Notice, mute
 
+WIDTH_PX = 500
+MARGIN_PX = 24
+
 
 class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
     """Signal: `chosen(preferences, token | None)`; None keeps the token that is kept."""
@@ -71,12 +74,12 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         layout.addWidget(self._habits_box())
         layout.addWidget(buttons)
         self.url.textChanged.connect(self._url_changed)
-        self.setFixedWidth(500)
+        self.setFixedWidth(WIDTH_PX)
 
     def _server_box(self) -> Any:
         box = QtWidgets.QGroupBox(tr("Server"))
         grid = _grid(box)
-        hint = QtWidgets.QLabel(
+        hint = self._hint = QtWidgets.QLabel(
             tr("Paste the connect string into the address: the token is taken out of it and kept "
                "in the system's keyring, or where there is none in a file that only you can read.")
         )  # fmt: skip
@@ -107,13 +110,16 @@ class SettingsDialog(QtWidgets.QDialog):  # type: ignore[misc]
         self._fit()
 
     def _fit(self) -> None:
-        """As high as the texts need at this width."""
-        layout = self.layout()
-        layout.activate()
-        self.resize(self.width(), layout.heightForWidth(self.width()))
+        """As high as the texts need at this width: Qt's layouts learn of that only some events later."""
+        inside = self.width() - 2 * MARGIN_PX
+        self._hint.setMinimumHeight(self._hint.heightForWidth(self._hint.width()))
+        verdict = self.verdict.layout()
+        verdict.activate()
+        self.verdict.setMinimumHeight(verdict.totalHeightForWidth(inside) if self.verdict.text else 0)
+        self.adjustSize()
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """The texts have their fonts now."""
+        """The texts have their widths and fonts now."""
         super().showEvent(event)
         self._fit()
 

@@ -22,7 +22,7 @@ def mute(label: Any) -> Any:
 class PreviewLabel(QtWidgets.QLabel):  # type: ignore[misc]
     """A picture as wide as the dock, never higher than `highest`."""
 
-    highest = 240
+    highest = 208
 
     def __init__(self) -> None:
         super().__init__()

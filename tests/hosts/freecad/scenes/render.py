@@ -32,14 +32,13 @@ def scene(drive: driving.Drive) -> None:
         view = drive.look(kind, how)
         if number == 0:
             drive.render("Mfgviz_RenderView")
+            drive.heart.name("screenshot")
+            drive.shot("window")
+            drive.shot("dock", drive.controller.dock)
         else:
             cancel(drive)
         drive.seen["views"].append(drive.overlay(view))
     drive.arrange(1500, 940)
-    drive.heart.name("screenshot")
-    drive.look()
-    drive.shot("window")
-    drive.shot("dock", drive.controller.dock)
     drive.heart.name("enlarging")
     panel.strip.itemClicked.emit(panel.strip.item(0))
     viewer = drive.wait(lambda: drive.controller.pictures.viewer, 10, "the viewer")
