@@ -13,28 +13,37 @@ What the server refuses is raised as the error of `mfgviz.errors` that it would 
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from mfgviz import __version__, wire
 from mfgviz.errors import (
+    GeometryNotFoundError,
     InvalidInputError,
+    InvalidRequestError,
     MfgvizError,
+    NotFoundError,
     ServerUnavailableError,
+    TooManyError,
+    TooManyRequestsError,
+    UnauthenticatedError,
     UnknownServerError,
     error_of,
 )
 from mfgviz.masking import mask_secret
 
 if TYPE_CHECKING:
+    from mfgviz.intake import Ask
     from mfgviz.provenance import ImageFormat
 
 API = "/api/v1"
@@ -46,6 +55,10 @@ EVENTS_TIMEOUT_S = 60.0
 RECONNECT_S = (0.2, 1.0, 2.0, 5.0)
 TRIES = 3
 CHUNK_BYTES = 1 << 20
+# As many as the server takes at once.
+IDS_AT_ONCE = 500
+GATEWAY_ERRORS = (502, 503, 504)
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,22 +66,36 @@ M = TypeVar("M", bound=BaseModel)
 class Client:
     """One server, one token. Safe to use from several threads.
 
-    `url` may be the connect string that `mfgviz up` prints, which holds the token.
+    `url` may be the connect string that `mfgviz up` prints, which holds the token. A request that is refused
+    because too many come waits for as long as `patience_s`; by default that is an error at once.
 
     Raises:
         UnknownServerError: the URL is none of http or https.
+        UnauthenticatedError: that cannot be a token.
     """
 
-    def __init__(self, url: str, token: str = "", *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        patience_s: float = 0.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         base, _, fragment = url.partition("#")
-        parts = urlsplit(base)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UnknownServerError(f"{mask_secret(url)!r} is no address of a server.")
-        self.url = base.rstrip("/")
         secret = token or (fragment.removeprefix(TOKEN_MARK) if fragment.startswith(TOKEN_MARK) else "")
         headers = {"User-Agent": f"mfgviz/{__version__}", "Accept": "application/json"}
         if secret:
+            if not _TOKEN.fullmatch(secret):
+                raise UnauthenticatedError(
+                    "The token holds characters that none has.",
+                    remedy="Copy it again, whole and alone, as `mfgviz tokens create` printed it.",
+                )
             headers["Authorization"] = f"Bearer {secret}"
+        self.url = base.rstrip("/")
+        self._patience_s = patience_s
+        if not _is_address(base):
+            raise UnknownServerError(f"{mask_secret(url)!r} is no address of a server.")
         self._http = httpx.Client(
             base_url=self.url + API, headers=headers, timeout=TIMEOUT_S, transport=transport
         )
@@ -112,14 +139,17 @@ class Client:
         return self._get(wire.Revision, f"/revisions/{_segment(reference)}")
 
     def add_revision(self, number: str, new: wire.NewRevision, file: Path | None = None) -> wire.Revision:
-        """Add a revision, with its CAD file where one is given."""
-        if file is not None and new.state != "in_work":
-            # A frozen revision takes no file: its state comes last.
-            state, new = new.state, new.model_copy(update={"state": "in_work"})
-            self.add_revision(number, new, file)
-            return self.set_state(f"{number}@{new.label}", wire.StateChange(state=state))
-        made = self._send(wire.Revision, "POST", f"/parts/{_segment(number)}/revisions", new)
-        return self.attach(made.revision, file) if file is not None else made
+        """Add a revision, with its CAD file where one is given; if that cannot be used nothing is added.
+
+        Raises:
+            GeometryNotFoundError: there is no such file.
+        """
+        path = f"/parts/{_segment(number)}/revisions"
+        if file is None:
+            return self._send(wire.Revision, "POST", path, new)
+        told = {**_plain(new), "file_name": file.name}
+        told["attributes"] = _encode(new.attributes).decode()
+        return self._upload("POST", f"{path}/geometry", file, told)
 
     def put_revision(self, reference: str, change: wire.RevisionChange) -> tuple[wire.Revision, bool]:
         """Make part and revision where they are missing, and set what is given; whether it was made."""
@@ -130,20 +160,27 @@ class Client:
         """Let a revision show a CAD file, which is streamed.
 
         Raises:
-            InvalidInputError: the file cannot be read.
+            GeometryNotFoundError: there is no such file.
         """
+        address = f"/revisions/{_segment(reference)}/geometry"
+        return self._upload("PUT", address, path, {"file_name": file_name or path.name})
+
+    def _upload(self, method: str, address: str, path: Path, query: dict[str, Any]) -> wire.Revision:
         try:
-            size = path.stat().st_size
             stream = path.open("rb")
         except OSError as error:
-            raise InvalidInputError(
-                f"{path} cannot be read: {error.strerror}.", remedy="Check the path."
-            ) from error
+            told = (
+                f"There is no file {path}."
+                if not path.exists()
+                else f"{path} cannot be read: {error.strerror}."
+            )
+            raise GeometryNotFoundError(told, remedy="Check the path.") from error
         with stream:
+            size = os.fstat(stream.fileno()).st_size
             answer = self._request(
-                "PUT",
-                f"/revisions/{_segment(reference)}/geometry",
-                params={"file_name": file_name or path.name},
+                method,
+                address,
+                params=query,
                 content=iter(lambda: stream.read(CHUNK_BYTES), b""),
                 headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
                 timeout=UPLOAD_TIMEOUT_S,
@@ -180,6 +217,13 @@ class Client:
 
         return _parse(wire.SubmitAnswer, _again(send))
 
+    def submit_ask(self, ask: Ask, key: str | None = None) -> wire.SubmitAnswer:
+        """As `submit`, for an ask of `mfgviz.intake`. Raises InvalidRequestError."""
+        import msgspec
+
+        plain = _listed(msgspec.to_builtins(ask))
+        return self.submit(wire.read(wire.JobBody, plain, InvalidRequestError), key)
+
     def jobs(
         self,
         *,
@@ -196,6 +240,35 @@ class Client:
     def job(self, job_id: int) -> wire.Job:
         """One job, its attempts and renders, and why it is where it is."""
         return self._get(wire.Job, f"/jobs/{job_id}")
+
+    def why(self, job_id: int) -> wire.JobWait:
+        """Why a job is where it is."""
+        return self._get(wire.JobWait, f"/jobs/{job_id}/why")
+
+    def standings(self, job_ids: Collection[int], *, positions: bool = False) -> list[wire.JobEvent]:
+        """Where jobs stand, by id, with places in the queue where asked; unknown ones are left out."""
+        ids = sorted(job_ids)
+        found: list[wire.JobEvent] = []
+        for at in range(0, len(ids), IDS_AT_ONCE):
+            wanted = {"job": ids[at : at + IDS_AT_ONCE], "positions": positions}
+            found += self._get(wire.Page[wire.JobEvent], "/standings", **wanted).items
+        return found
+
+    def unfinished(self) -> list[wire.JobEvent]:
+        """The first of the jobs that run or wait, as they will be served."""
+        return self._get(wire.Page[wire.JobEvent], "/queue/jobs").items
+
+    def cancel_all(self, job_ids: Sequence[int]) -> list[wire.JobEvent]:
+        """Cancel jobs at once; where each stands then. Those that have ended stay as they are."""
+        return self._of_all("cancel", job_ids)
+
+    def retry_all(self, job_ids: Sequence[int]) -> list[wire.JobEvent]:
+        """Queue failed or cancelled jobs again, all or none."""
+        return self._of_all("retry", job_ids)
+
+    def _of_all(self, what: str, job_ids: Sequence[int]) -> list[wire.JobEvent]:
+        body = wire.read(wire.JobIds, {"jobs": list(job_ids)})
+        return self._send(wire.Page[wire.JobEvent], "POST", f"/queue/{what}", body).items
 
     def cancel(self, job_id: int) -> wire.Job:
         """Cancel a job."""
@@ -258,6 +331,16 @@ class Client:
         return _parse(wire.StoredImage, self._request("POST", "/images", content=content, headers=headers))
 
     # -- the rest -----------------------------------------------------------------------------------------
+    def health(self, *, ready: bool = False) -> wire.Health:
+        """How the server is: whether it answers, or whether it can do its work."""
+        try:
+            answer = self._http.get(f"{self.url}/{'readyz' if ready else 'healthz'}")
+        except httpx.HTTPError as error:
+            raise self._unavailable(error) from error
+        if answer.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
+            raise self._refusal(answer)
+        return _parse(wire.Health, answer)
+
     def me(self) -> wire.Me:
         """Who the token speaks for, and what the server allows."""
         return self._get(wire.Me, "/me")
@@ -319,13 +402,28 @@ class Client:
         return _parse(kind, self._request(method, path, json=_plain(body)))
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **arguments)
-        except httpx.HTTPError as error:
-            raise self._unavailable(error) from error
-        if answer.is_success:
-            return answer
-        raise self._refusal(answer)
+        if "json" in arguments:
+            arguments["content"] = _encode(arguments.pop("json"))
+            arguments["headers"] = {"Content-Type": "application/json", **arguments.get("headers", {})}
+        until = time.monotonic() + self._patience_s
+        while True:
+            try:
+                answer = self._http.request(method, path, **arguments)
+            except httpx.HTTPError as error:
+                raise self._unavailable(error) from error
+            except (UnicodeError, httpx.InvalidURL) as error:
+                raise InvalidInputError("It holds characters that are no text.") from error
+            if answer.is_success:
+                return answer
+            refusal = self._refusal(answer)
+            # What was refused so was not done: it may come again. A stream that is half sent may not.
+            if not isinstance(refusal, TooManyRequestsError) or not isinstance(
+                arguments.get("content", b""), bytes
+            ):
+                raise refusal
+            if time.monotonic() + refusal.retry_after_s > until:
+                raise refusal
+            time.sleep(refusal.retry_after_s)
 
     def _events(self, path: str) -> Iterator[wire.JobEvent | wire.PreviewEvent]:
         last_id, tried = "", 0
@@ -354,10 +452,19 @@ class Client:
         try:
             told = wire.Problem.model_validate(answer.json())
         except (ValueError, ValidationError):
+            if answer.status_code in GATEWAY_ERRORS:
+                where = mask_secret(self.url)
+                return ServerUnavailableError(f"What is in front of {where} answers {answer.status_code}.")
             return UnknownServerError(
                 f"{mask_secret(self.url)} answered {answer.status_code} and is no server of mfgviz."
             )
-        return error_of({"code": told.code, "message": told.detail, "remedy": told.remedy})
+        error = error_of({"code": told.code, "message": told.detail, "remedy": told.remedy})
+        if isinstance(error, TooManyError):
+            after = answer.headers.get("retry-after", "")
+            error.retry_after_s = float(after) if after.isascii() and after.isdigit() else 1.0
+        if isinstance(error, UnauthenticatedError) and "authorization" not in self._http.headers:
+            error.remedy = "Put a token into MFGVIZ_TOKEN; an admin makes one: `mfgviz tokens create`."
+        return error
 
 
 _EVENTS: dict[str, type[wire.JobEvent] | type[wire.PreviewEvent]] = {
@@ -391,11 +498,37 @@ def _plain(body: BaseModel) -> dict[str, Any]:
     return body.model_dump(mode="json", exclude_unset=True)
 
 
+def _is_address(url: str) -> bool:
+    try:
+        found = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return found.scheme in ("http", "https") and bool(found.host)
+
+
+def _encode(plain: object) -> bytes:
+    try:
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError) as error:  # half of a surrogate pair, or a number that is none
+        raise InvalidInputError("It holds a value that cannot be sent.") from error
+
+
+def _listed(plain: object) -> object:
+    """Plain values with lists where there are tuples, as JSON has them."""
+    if isinstance(plain, dict):
+        return {key: _listed(value) for key, value in plain.items()}
+    return [_listed(value) for value in plain] if isinstance(plain, list | tuple) else plain
+
+
 def _segment(text: str) -> str:
-    """A text as one segment of a path."""
-    if text in (".", ".."):
-        raise InvalidInputError(f"{text!r} names nothing.")
-    return quote(text, safe="@")
+    """A text as one segment of a path. Raises NotFoundError where nothing can have that name."""
+    try:
+        segment = quote(text, safe="@")
+    except UnicodeEncodeError:
+        segment = ""
+    if segment in ("", ".", "..") or "/" in text or "\\" in text:
+        raise NotFoundError(f"{text!r} names nothing.", remedy="Check the name.")
+    return segment
 
 
 def _parse_events(lines: Iterator[str]) -> Iterator[tuple[str, str, str]]:

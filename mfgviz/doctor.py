@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sqlalchemy import select
 
-from mfgviz import local, models, schema, toolbox
+from mfgviz import __version__, local, models, schema, toolbox
+from mfgviz.client import Client
 from mfgviz.errors import MfgvizError
 from mfgviz.jobs.queries import live_workers
 from mfgviz.masking import mask_secret
@@ -24,6 +25,7 @@ from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU
 
 LOW_DISK_BYTES = 2 * 2**30
 CLOCK_SKEW_S = 5.0
+EXPIRES_SOON = timedelta(days=14)
 PACKAGES = ("torch", "diffusers", "transformers", "celery", "sqlalchemy", "cascadio", "embreex", "trimesh")
 
 
@@ -48,7 +50,7 @@ class Finding:
 def examine(runtime: Runtime, env: dict[str, str]) -> Iterator[Finding]:
     """Look at everything in turn; nothing is changed but a test blob that is written."""
     checks: list[tuple[str, Callable[[], Finding]]] = [
-        ("settings", lambda: _settings(runtime, env)),
+        ("settings", lambda: _settings(env, f"data in {runtime.settings.data_dir}")),
         ("database", lambda: _database(runtime)),
         ("clock", lambda: _clock(runtime)),
         ("broker", lambda: _broker(runtime)),
@@ -58,6 +60,23 @@ def examine(runtime: Runtime, env: dict[str, str]) -> Iterator[Finding]:
         ("device", _device),
         ("models", lambda: _models(runtime)),
     ]
+    yield from _run(checks)
+
+
+def examine_server(client: Client, env: dict[str, str]) -> Iterator[Finding]:
+    """Look at a server, and at what the token may do there; nothing is changed."""
+    yield from _run(
+        [
+            ("settings", lambda: _settings(env, f"asking {mask_secret(client.url)}")),
+            ("server", lambda: _server(client)),
+            ("server's services", lambda: _server_ready(client)),
+            ("token", lambda: _token(client)),
+            ("workers", lambda: _server_workers(client)),
+        ]
+    )
+
+
+def _run(checks: list[tuple[str, Callable[[], Finding]]]) -> Iterator[Finding]:
     for what, check in checks:
         try:
             yield check()
@@ -65,13 +84,48 @@ def examine(runtime: Runtime, env: dict[str, str]) -> Iterator[Finding]:
             yield Finding(what, Health.FAIL, error.message, error.remedy)
 
 
-def _settings(runtime: Runtime, env: dict[str, str]) -> Finding:
+def _server(client: Client) -> Finding:
+    there = client.health().version
+    if there == __version__:
+        return Finding("server", Health.OK, f"answers, version {there}")
+    told = f"answers, version {there}; this is {__version__}"
+    return Finding("server", Health.WARN, told, "Install the server's version here.")
+
+
+def _server_ready(client: Client) -> Finding:
+    found = client.health(ready=True)
+    told = ", ".join(f"{name}: {how}" for name, how in found.checks.items()) or found.status
+    if found.status == "ok":
+        return Finding("server's services", Health.OK, told)
+    return Finding("server's services", Health.FAIL, told, "Run `mfgviz doctor` on the server's host.")
+
+
+def _token(client: Client) -> Finding:
+    found = client.me()
+    told = f"{found.token!r} speaks for {found.requester} ({found.role}: {', '.join(found.scopes)})"
+    if found.expires_at is None:
+        return Finding("token", Health.OK, told)
+    told += f", until {found.expires_at:%Y-%m-%d}"
+    if found.expires_at - datetime.now(UTC) < EXPIRES_SOON:
+        return Finding("token", Health.WARN, told, "Ask an admin for a new one: `mfgviz tokens create`.")
+    return Finding("token", Health.OK, told)
+
+
+def _server_workers(client: Client) -> Finding:
+    found = [one for one in client.workers() if one.alive]
+    if found:
+        return Finding("workers", Health.OK, "; ".join(f"{one.name} ({one.device})" for one in found))
+    remedy = "Start one on a host of the server's: `celery -A workers.app worker -Q gpu,cpu`."
+    return Finding("workers", Health.WARN, "none reported itself in the last minute", remedy)
+
+
+def _settings(env: dict[str, str], about: str) -> Finding:
     path = find_config_file(env)
     where = f"file {path}" if path else "no file"
     if unknown := unknown_variables(env):
         told = f"{where}; no such settings: {', '.join(unknown)}"
         return Finding("settings", Health.WARN, told, "`mfgviz config show` lists those there are.")
-    return Finding("settings", Health.OK, f"{where}; data in {runtime.settings.data_dir}")
+    return Finding("settings", Health.OK, f"{where}; {about}")
 
 
 def _database(runtime: Runtime) -> Finding:

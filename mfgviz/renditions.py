@@ -256,12 +256,21 @@ def export(blobs: BlobStore, rendition: Rendition, target: Path) -> Path:
         InvalidInputError: the extension is none of these.
         StorageUnavailableError: the target cannot be written; no half file is left.
     """
+    return write_file(target, encoded(blobs, rendition, format_of(target)))
+
+
+def format_of(target: Path) -> ImageFormat:
+    """The format that a file's extension names. Raises InvalidInputError."""
     image_format = FORMATS.get(target.suffix.lower())
     if image_format is None:
         raise InvalidInputError(
             f"{target} has the extension {target.suffix!r}.", remedy=f"Use one of {', '.join(FORMATS)}."
         )
-    content = encoded(blobs, rendition, image_format)
+    return image_format
+
+
+def write_file(target: Path, content: bytes) -> Path:
+    """Write a picture, whole or not at all. Raises StorageUnavailableError."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
@@ -34,15 +35,18 @@ from mfgviz import (
 )
 from mfgviz.catalog import check_text
 from mfgviz.errors import (
+    DuplicateRevisionError,
     IdempotencyKeyReusedError,
+    IllegalMoveError,
     InvalidInputError,
+    InvalidRequestError,
     NoPreviewError,
     QueueFullError,
     RenditionNotFoundError,
     RevisionFrozenError,
     RevisionNotFoundError,
 )
-from mfgviz.jobs.queries import IS_UNFINISHED, live_workers
+from mfgviz.jobs.queries import IS_UNFINISHED, live_workers, position_of
 from mfgviz.live import Told
 from mfgviz.queue import TASK_RENDER
 from mfgviz.records import (
@@ -57,6 +61,7 @@ from mfgviz.records import (
     Rendition,
     utcnow,
 )
+from mfgviz.requests import DIGEST
 from mfgviz.vocabulary import (
     FROZEN_STATES,
     QUEUE_CPU,
@@ -147,15 +152,17 @@ class Service:
         with self.runtime.db.read() as session:
             return _shown(session, catalog.get_revision(session, reference))
 
-    def add_revision(self, number: str, new: wire.NewRevision, file: Path | None = None) -> wire.Revision:
-        """Add a revision, with its CAD file where one is given.
+    def add_revision(
+        self, number: str, new: wire.NewRevision, file: Path | None = None, file_name: str | None = None
+    ) -> wire.Revision:
+        """Add a revision, with its CAD file where one is given (under its own name, or under that one).
 
         Raises:
             PartNotFoundError, DuplicateRevisionError, InvalidInputError, GeometryError: nothing is added.
         """
-        with self.runtime.db.read() as session:
-            catalog.get_part(session, number)  # before a long look into the file
-        taken = geometry_intake.take_file(self.runtime, file) if file else None
+        self.check_addable(number, new.label)
+        name = check_file_name(file_name) if file_name is not None else None
+        taken = geometry_intake.take_file(self.runtime, file, name) if file else None
         with self.runtime.db.begin() as session:
             revision = catalog.add_revision(session, number, new.label, self.actor, new.attributes)
             if taken:
@@ -163,6 +170,13 @@ class Service:
             if new.state != revision.state:
                 catalog.set_lifecycle_state(session, revision, LifecycleState(new.state), self.actor)
             return _shown(session, revision, taken.warnings if taken else ())
+
+    def check_addable(self, number: str, label: str) -> None:
+        """Refuse a revision before its file is sent. Raises PartNotFoundError, DuplicateRevisionError."""
+        with self.runtime.db.read() as session:
+            catalog.get_part(session, number)
+            if catalog.find_revisions(session, [f"{number}@{label}"]):
+                raise DuplicateRevisionError(f"There is a revision {number}@{label} already.")
 
     def put_revision(self, reference: str, change: wire.RevisionChange) -> tuple[wire.Revision, bool]:
         """Make part and revision where they are missing, and set what is given; whether it was made.
@@ -276,6 +290,7 @@ class Service:
     ) -> wire.SubmitAnswer:
         """As `submit`, for an ask."""
         settings = self.runtime.settings
+        self._check_image(ask.image)
         with self.runtime.db.begin() as session:
             if key is not None and (known := self._reserve(session, key, ask)) is not None:
                 return known
@@ -293,6 +308,13 @@ class Service:
         self._later(lambda: self.runtime.doorbell.ring(TASK_RENDER, new[:RING_AT_MOST]))
         self._tell(new)
         return told
+
+    def _check_image(self, image: str | None) -> None:
+        if image is not None and DIGEST.fullmatch(image) and not self.runtime.blobs.exists(image):
+            raise InvalidRequestError(
+                f"The starting image {image} is not in the blob store.",
+                remedy="`mfgviz jobs submit --image FILE` stores a file and uses its digest.",
+            )
 
     def _reserve(self, session: Session, key: str, ask: Ask) -> wire.SubmitAnswer | None:
         """Take the key for this transaction (another one with it waits); its answer where it has one."""
@@ -344,6 +366,67 @@ class Service:
         """One job, its attempts and renders, and why it is where it is. Raises JobNotFoundError."""
         with self.runtime.db.read() as session:
             return _whole_job(session, job_id)
+
+    def why(self, job_id: int) -> wire.JobWait:
+        """Why a job is where it is. Raises JobNotFoundError."""
+        with self.runtime.db.read() as session:
+            found = jobs.why(session, job_id)
+        return wire.JobWait(
+            job=found.job_id,
+            state=found.state.value,
+            position=found.position,
+            ahead=list(found.ahead),
+            running=list(found.running),
+            not_before=found.not_before,
+            workers=list(found.workers),
+            told=found.told,
+        )
+
+    def standings(self, job_ids: Collection[int], *, positions: bool = False) -> list[wire.JobEvent]:
+        """Where jobs stand, by id, with places in the queue where asked; unknown ones are left out."""
+        with self.runtime.db.read() as session:
+            found = [one.event for one in jobs.standings(session, job_ids)]
+            if not positions:
+                return found
+            return [
+                one.model_copy(update={"position": position_of(session, one.job)})
+                if one.state == "queued"
+                else one
+                for one in found
+            ]
+
+    def unfinished(self) -> list[wire.JobEvent]:
+        """The first of the jobs that run or wait, as they will be served."""
+        with self.runtime.db.read() as session:
+            return [one.event for one in jobs.unfinished(session)]
+
+    def cancel_all(self, job_ids: Sequence[int]) -> list[wire.JobEvent]:
+        """Cancel jobs in one transaction; where each stands then. Those that have ended stay as they are.
+
+        Raises:
+            JobNotFoundError: one of them is not there; none is cancelled.
+        """
+        with self.runtime.db.begin() as session:
+            for job_id in job_ids:
+                jobs.get(session, job_id)
+            for job_id in dict.fromkeys(job_ids):
+                with suppress(IllegalMoveError):
+                    jobs.cancel(session, job_id, self.actor)
+        self._tell(list(job_ids))
+        return self._in_order(job_ids)
+
+    def retry_all(self, job_ids: Sequence[int]) -> list[wire.JobEvent]:
+        """Queue failed or cancelled jobs again, all or none. Raises JobNotFoundError, IllegalMoveError."""
+        with self.runtime.db.begin() as session:
+            for job_id in job_ids:
+                jobs.retry(session, job_id, self.actor, self.runtime.settings.max_attempts)
+        self._later(lambda: self.runtime.doorbell.ring(TASK_RENDER, list(job_ids[:RING_AT_MOST])))
+        self._tell(list(job_ids))
+        return self._in_order(job_ids)
+
+    def _in_order(self, job_ids: Sequence[int]) -> list[wire.JobEvent]:
+        by_id = {one.job: one for one in self.standings(job_ids)}
+        return [by_id[job_id] for job_id in dict.fromkeys(job_ids)]
 
     def cancel(self, job_id: int) -> wire.Job:
         """Cancel a job. Raises JobNotFoundError, IllegalMoveError."""
@@ -642,7 +725,7 @@ def render_of(rendition: Rendition) -> wire.Render:
         fidelity_verdict=rendition.fidelity_verdict,  # type: ignore[arg-type]
         fidelity_passed=_passed(rendition),
         fidelity_notes=list((rendition.fidelity_details or {}).get("complaints", ())),
-        fidelity_scores=dict((rendition.fidelity_details or {}).get("scores", {})),
+        fidelity_details=rendition.fidelity_details,
         control_scale=rendition.control_scale,
         fingerprint=rendition.job.fingerprint,
         blob_digest=rendition.blob_digest,
@@ -735,12 +818,8 @@ def _page(
 ) -> wire.Page[Shown]:
     """The first `limit` of rows that are one more where there are more."""
     shown = rows[:limit]
-    following = _cursor(key(shown[-1])) if len(rows) > limit else None
+    following = wire.cursor_after(key(shown[-1])) if len(rows) > limit else None
     return wire.Page(items=[convert(row) for row in shown], next_cursor=following)
-
-
-def _cursor(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def _uncursor(cursor: str) -> str:

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from mfgviz.errors import InvalidSettingError
-from mfgviz.masking import mask_secret
+from mfgviz.masking import mask_all, mask_secret
 
 ENV_PREFIX = "MFGVIZ_"
 EMBEDDED = "embedded"
@@ -47,8 +47,10 @@ def _user_name() -> str:
         return "unknown"
 
 
-def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
-    metadata = {"doc": doc, "secret": secret}
+def _setting(
+    default: Any, doc: str, *, secret: bool = False, mask: Callable[[str], str] = mask_secret
+) -> Any:
+    metadata = {"doc": doc, "mask": mask if secret else str}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -112,8 +114,12 @@ class Settings:
         "Redis URL for live progress and previews; `broker` is the broker where that is Redis, else polling.",
         secret=True,
     )
-    server_url: str = _setting("", "A server whose HTTP API the commands use instead of the database.")
-    token: str = _setting("", "The token for that server.", secret=True)
+    server_url: str = _setting(
+        "",
+        "A server whose HTTP API the commands use instead of the database; its connect string will do.",
+        secret=True,
+    )
+    token: str = _setting("", "The token for that server.", secret=True, mask=mask_all)
     log_level: str = _setting("WARNING", "Least severity that is logged: DEBUG, INFO, WARNING or ERROR.")
 
     def __post_init__(self) -> None:
@@ -277,7 +283,7 @@ def explain_settings(env: Mapping[str, str] | None = None) -> list[SettingSource
     rows = []
     for item in fields(Settings):
         value = str(values[item.name])
-        shown = mask_secret(value) if item.metadata["secret"] else value
+        shown = item.metadata["mask"](value)
         rows.append(SettingSource(item.name, shown, origins[item.name], item.metadata["doc"]))
     return rows
 

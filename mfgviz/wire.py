@@ -5,12 +5,13 @@ The CLI's `--json` prints the same fields. Times are UTC; sizes are bytes, lengt
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
-from mfgviz.errors import InvalidRequestError
+from mfgviz.errors import InvalidInputError
 from mfgviz.requests import MAX_COUNT, MAX_SEED, MAX_SIDE_PX, MAX_STEPS, MIN_SIDE_PX
 from mfgviz.settings import MAX_FIDELITY_RETRIES
 
@@ -61,14 +62,19 @@ class _Body(BaseModel):
 B = TypeVar("B", bound=_Body)
 
 
-def read(kind: type[B], plain: object) -> B:
-    """A body from plain values. Raises InvalidRequestError, naming the first field that cannot be used."""
+def read(kind: type[B], plain: object, refusal: type[InvalidInputError] = InvalidInputError) -> B:
+    """A body from plain values. Raises `refusal`, naming the first field that cannot be used."""
     try:
         return kind.model_validate(plain)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise InvalidRequestError(f"{where} cannot be used: {first['msg']}.") from error
+        raise refusal(f"{where} cannot be used: {first['msg']}.") from error
+
+
+def cursor_after(place: str) -> str:
+    """The cursor of what follows a place in a list: a part's number, or the id of a job or a render."""
+    return base64.urlsafe_b64encode(place.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 class Page(_Answer, Generic[T]):
@@ -341,7 +347,31 @@ class JobEvent(_Answer):
         None, description="1 for the next to be served; null where it does not wait or nobody counted."
     )
     renders: list[int] = Field(default_factory=list, description="Ids, where it has succeeded.")
+    notes: list[str] = Field(default_factory=list, description="What to know of the pictures.")
     error: Cause | None = Field(None, description="Why it failed.")
+
+
+class JobWait(_Answer):
+    """Why a job is where it is."""
+
+    job: int = Field(description="Its id.")
+    state: JobWord = Field(description="Where it stands.")
+    position: int | None = Field(
+        None, description="1 for the next to be served; null where it does not wait."
+    )
+    ahead: list[int] = Field(description="The first of the jobs that are served before it.")
+    running: list[int] = Field(description="Jobs that run now.")
+    not_before: Moment | None = Field(None, description="When it is tried again, after an error.")
+    workers: list[str] = Field(description="Workers that could take it.")
+    told: str = Field(description="All that in words.")
+
+
+class JobIds(_Body):
+    """Jobs that something shall be done to at once."""
+
+    jobs: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(
+        min_length=1, max_length=500, description="Their ids."
+    )
 
 
 class PreviewEvent(_Answer):
@@ -379,7 +409,9 @@ class Render(_Answer):
     fidelity_verdict: VerdictWord = Field(
         description="`marked` ones do not show the part; `accepted` ones neither, and nobody minds."
     )
-    fidelity_scores: dict[str, Any] = Field(description="Outline, edges, holes …, 1 is best.")
+    fidelity_details: dict[str, Any] | None = Field(
+        None, description="Scores of outline, edges, holes …, 1 is best, and what was tried before."
+    )
     control_scale: float | None = Field(None, description="The geometry strength that made it.")
     fidelity_passed: bool | None = Field(
         None, description="Whether that is enough; null where nothing could be judged."

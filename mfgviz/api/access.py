@@ -21,7 +21,7 @@ from mfgviz.errors import ForbiddenError, MfgvizError, UnauthenticatedError
 from mfgviz.runtime import Runtime
 from mfgviz.service import Service
 from mfgviz.tokens import USED_EVERY_S, Holder
-from mfgviz.vocabulary import Scope
+from mfgviz.vocabulary import FROZEN_STATES, Scope
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +86,21 @@ class Caller:
                 remedy="Ask an admin for a token of another role.",
             )
 
-    def require_own(self, job_id: int) -> None:
-        """Refuse another one's job, but to an admin. Raises JobNotFoundError, ForbiddenError."""
-        owner = self.service.owner(job_id)
-        if owner != self.holder.requester and Scope.ADMIN not in self.holder.scopes:
-            raise ForbiddenError(
-                f"Job {job_id} is of {owner}: {self.holder.requester} may not change it.",
-                remedy="Ask them, or an admin.",
-            )
+    def require_own(self, *job_ids: int) -> None:
+        """Refuse another one's jobs, but to an admin. Raises JobNotFoundError, ForbiddenError."""
+        for job_id in job_ids:
+            owner = self.service.owner(job_id)
+            if owner != self.holder.requester and Scope.ADMIN not in self.holder.scopes:
+                raise ForbiddenError(
+                    f"Job {job_id} is of {owner}: {self.holder.requester} may not change it.",
+                    remedy="Ask them, or an admin.",
+                )
+
+
+def require_for_state(caller: Caller, state: str) -> None:
+    """A revision that is frozen is for reviewers to make or change. Raises ForbiddenError."""
+    if state in FROZEN_STATES:
+        caller.require(Scope.REVIEW)
 
 
 def server_of(request: Request) -> Server:

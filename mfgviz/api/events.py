@@ -12,7 +12,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,11 +24,12 @@ from sqlalchemy import select
 from mfgviz import wire
 from mfgviz.errors import InvalidInputError, MfgvizError, TooManyRequestsError
 from mfgviz.jobs.queries import IS_UNFINISHED, position_of
+from mfgviz.jobs.standing import Standing, standings
 from mfgviz.live import STREAM, Told, connect
 from mfgviz.masking import mask_text
-from mfgviz.records import Part, PartRevision, RenderJob, Rendition
+from mfgviz.records import RenderJob
 from mfgviz.runtime import Runtime
-from mfgviz.vocabulary import FINAL_STATES, JobState
+from mfgviz.vocabulary import FINAL_STATES
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +46,6 @@ AGAIN_S = 1.0
 CLIENT_RETRY_MS = 2000
 EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,15})")
 _FINAL = {state.value for state in FINAL_STATES}
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a job stands, and whose it is."""
-
-    requester: str
-    event: wire.JobEvent
 
 
 @dataclass(slots=True, eq=False)
@@ -333,45 +326,6 @@ def encode(event: wire.JobEvent | wire.PreviewEvent, event_id: str) -> bytes:
         text = f"event: {name}\ndata: {event.model_dump_json()}\nid: {event_id}\n\n"
         _encoded = (event, event_id, text.encode())
     return _encoded[2]
-
-
-def standings(session: Any, ids: Iterable[int]) -> list[Standing]:
-    """Where these jobs stand, by id."""
-    wanted = sorted(set(ids))
-    query = (
-        select(
-            RenderJob.id, RenderJob.requester, RenderJob.state, RenderJob.step, RenderJob.total_steps,
-            RenderJob.error_code, RenderJob.error_message, Part.number, PartRevision.label,
-        )
-        .join(PartRevision, PartRevision.id == RenderJob.revision_id)
-        .join(Part, Part.id == PartRevision.part_id)
-        .where(RenderJob.id.in_(wanted))
-        .order_by(RenderJob.id)
-    )  # fmt: skip
-    rows = session.execute(query).all()
-    done = [row.id for row in rows if row.state == JobState.SUCCEEDED]
-    renders: dict[int, list[int]] = {}
-    if done:
-        attached = select(Rendition.job_id, Rendition.id).where(Rendition.job_id.in_(done))
-        for job_id, render_id in session.execute(attached.order_by(Rendition.job_id, Rendition.index)):
-            renders.setdefault(job_id, []).append(render_id)
-    return [
-        Standing(
-            row.requester,
-            wire.JobEvent(
-                job=row.id,
-                revision=f"{row.number}@{row.label}",
-                state=row.state,
-                step=row.step,
-                total_steps=row.total_steps,
-                renders=renders.get(row.id, []),
-                error=wire.Cause(code=row.error_code, message=row.error_message or "")
-                if row.error_code
-                else None,
-            ),
-        )
-        for row in rows
-    ]
 
 
 def _order(event_id: str) -> tuple[int, int]:

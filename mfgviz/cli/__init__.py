@@ -24,7 +24,7 @@ COMMANDS = {
     "parts": ("mfgviz.cli.parts:parts", "Add, list, change and import parts."),
     "revisions": ("mfgviz.cli.revisions:revisions", "Revisions of parts: CAD files, states, control maps."),
     "jobs": ("mfgviz.cli.jobs:jobs", "Submit, watch, cancel and retry render jobs."),
-    "renders": ("mfgviz.cli.renders:renders", "List, export, verify and replay renders."),
+    "renders": ("mfgviz.cli.renders:renders", "List, export, review, verify and replay renders."),
     "models": ("mfgviz.cli.models:models", "The diffusion models that requests can name."),
     "templates": ("mfgviz.cli.templates:templates", "Named prompts with fields and views."),
     "tokens": ("mfgviz.cli.tokens:tokens", "Keys to the HTTP API: create, list, revoke."),
@@ -78,13 +78,16 @@ class LazyGroup(click.Group):
 @click.option(
     "--server",
     metavar="URL",
-    help="Ask a server's HTTP API instead of the database; MFGVIZ_TOKEN holds the token.",
+    help="Ask a server's HTTP API instead of the database; its token comes from MFGVIZ_TOKEN.",
 )
 @click.pass_context
 def group(context: click.Context, server: str | None) -> None:
     """Give CAD part revisions their pictures: diffusion renders held to the part's true geometry."""
     if server is not None:
         os.environ["MFGVIZ_SERVER_URL"] = server
+        if "#" in server:
+            told = "others on this host can read it in the list of processes. MFGVIZ_SERVER_URL may hold it."
+            click.echo(f"Note: that address holds a token, and {told}", err=True)
     if os.environ.get("NO_COLOR"):
         context.color = False
 

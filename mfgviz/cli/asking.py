@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from mfgviz.requests import View
 
 R = TypeVar("R")
+PROJECTION, MARGIN = "perspective", 0.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """The options of `jobs submit` that decide the picture, as they were given."""
 
+    template: str | None
     views: tuple[str, ...]
     camera: Path | None
     projection: str
     margin: float
     size: str | None
-    count: int
+    count: int | None
     seed: int
     steps: int | None
     guidance_scale: float | None
@@ -42,7 +44,7 @@ class Wish:
     mode: str | None
     image: str | None
     strength: float
-    control_scale: float
+    control_scale: float | None
     fields: dict[str, Any]
     priority: str
     force: bool
@@ -53,14 +55,15 @@ class Wish:
 PICTURE = frozenset(item.name for item in fields(Wish))
 
 _OPTIONS = [
+    click.option("--template", help="A template's name: it says what is left out here, prompt and all."),
     click.option(
         "--view", "views", multiple=True, type=click.Choice(STANDARD_VIEWS), help="A view; repeat it. [iso]"
     ),
     click.option("--camera", type=click.Path(path_type=Path), help="JSON file of a custom view."),
-    click.option("--projection", type=click.Choice([p.value for p in Projection]), default="perspective"),
-    click.option("--margin", type=float, default=0.08, help="Free share of the frame on each side."),
+    click.option("--projection", type=click.Choice([p.value for p in Projection]), default=PROJECTION),
+    click.option("--margin", type=float, default=MARGIN, help="Free share of the frame on each side."),
     click.option("--size", help="Pixels: SIDE or WIDTHxHEIGHT; the model's own by default."),
-    click.option("--count", type=int, default=1, help="Images, with seeds that follow one another."),
+    click.option("--count", type=int, help="Images, with seeds that follow one another. [1]"),
     click.option("--seed", type=int, default=0),
     click.option("--steps", type=int, help="Sampling steps (num_inference_steps)."),
     click.option("--guidance-scale", type=float),
@@ -70,7 +73,7 @@ _OPTIONS = [
     click.option("--mode", type=click.Choice([m.value for m in Mode]), help="What holds it. [control]"),
     click.option("--image", help="Starting image of image mode: a file, or `clay`."),
     click.option("--strength", type=float, default=0.7, help="How far from the starting image, 0 to 1."),
-    click.option("--control-scale", type=float, default=1.0, help="Geometry strength, 0 to 1."),
+    click.option("--control-scale", type=float, help="Geometry strength, 0 to 1. [1]"),
     click.option(
         "--field", "fields", multiple=True, callback=parse_pairs, metavar="KEY=VALUE", help="For the prompt."
     ),
@@ -115,8 +118,11 @@ def make_ask(out: Output, reference: str, prompt: str, wish: Wish) -> Ask:
         InvalidRequestError, InputFileNotFoundError, ImageUnreadableError: an option cannot be used.
     """
     from mfgviz.intake import Ask
+    from mfgviz.requests import check_size
 
     width, height = parse_size(wish.size) if wish.size else (None, None)
+    if width and height:
+        check_size(width, height)
     mode = Mode(wish.mode) if wish.mode else Mode.IMAGE if wish.image else Mode.CONTROL
     image = wish.image
     if image not in (None, CLAY) and mode is Mode.IMAGE:
@@ -124,8 +130,9 @@ def make_ask(out: Output, reference: str, prompt: str, wish: Wish) -> Ask:
     return Ask(
         revision=reference,
         prompt=prompt,
+        template=wish.template,
         negative_prompt=wish.negative_prompt,
-        views=tuple(_views(wish)),
+        views=_views(out, wish),
         model=wish.model,
         sampler=wish.sampler,
         num_inference_steps=wish.steps,
@@ -146,12 +153,19 @@ def make_ask(out: Output, reference: str, prompt: str, wish: Wish) -> Ask:
     )
 
 
-def _views(wish: Wish) -> list[View]:
+def _views(out: Output, wish: Wish) -> tuple[View, ...] | None:
+    """The views that are asked for; None where that is left to the template, or to the one default view."""
     from mfgviz.requests import View
 
-    names = wish.views or (() if wish.camera else ("iso",))
+    names: Sequence[str] = wish.views
+    if not names and not wish.camera:
+        if (wish.projection, wish.margin) == (PROJECTION, MARGIN):
+            return None
+        names = out.doors.template(wish.template).views if wish.template else ("iso",)
     views = [View(name, Projection(wish.projection), wish.margin) for name in names]
-    return [*views, read_camera(wish.camera, wish.projection, wish.margin)] if wish.camera else views
+    if wish.camera:
+        views.append(read_camera(wish.camera, wish.projection, wish.margin))
+    return tuple(views)
 
 
 def read_camera(path: Path, projection: str, margin: float) -> View:
@@ -194,4 +208,4 @@ def _store_image(out: Output, path: Path) -> str:
         ) from error
     clean = io.BytesIO()
     provenance.open_image(content, str(path)).convert("RGB").save(clean, "PNG")
-    return out.runtime.blobs.put(clean.getvalue())
+    return out.doors.store_image(clean.getvalue(), str(path)).digest

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mfgviz.cli.asking import PICTURE, Wish, make_ask, picture_options
-from mfgviz.cli.output import RECORD_ID, Output, Row, command_output, rejected_row
+from mfgviz.cli.output import RECORD_ID, Output, Row, command_output, first_of, rejected_row
 from mfgviz.cli.watching import watch as watch_command
-from mfgviz.vocabulary import JobState
+from mfgviz.vocabulary import JobState, Priority
 
 if TYPE_CHECKING:
     from mfgviz.bulk import BulkReport
-    from mfgviz.intake import Ask
-    from mfgviz.jobs import Submitted
+    from mfgviz.wire import Attempt, Job, Render
 
 COLUMNS = ["id", "revision", "state", "progress", "model", "requester", "priority", "prompt", "created_at"]
 TOLD = {"new": "Queued", "joined": "Joined, it waits already:", "reused": "Reused, it is done already:"}
@@ -53,11 +52,15 @@ def submit(
 ) -> None:
     """Ask for renders of a revision; the prompt may hold {fields} and {choices|like|these}.
 
+    With --template the prompt, views and settings that are left out are the template's; --field fills in what
+    its prompt asks for.
+
     With --from each line of a JSONL file is such an ask: {"revision": "BRK-0042@A", "prompt": "steel"}
     with any of the other options by their long names (num_inference_steps, width, height, views …).
 
     \b
     Example: mfgviz jobs submit BRK-0042@A "{material}, studio light" --view iso --count 4 --seed 7 --wait
+    Example: mfgviz jobs submit BRK-0042@A --template hero --field material="polished brass"
     Example: mfgviz jobs submit --from jobs.jsonl --atomic
     """
     if folder is not None and not wait:
@@ -68,21 +71,21 @@ def submit(
         return
     if atomic:
         raise click.UsageError("--atomic is for --from: one ask goes in as a whole anyway.")
-    if reference is None or prompt is None:
-        raise click.UsageError("Give a revision and a prompt, or --from FILE.")
-    answers = _submit_ask(out, make_ask(out, reference, prompt, wish))
-    ids = list(dict.fromkeys(answer.job_id for answer in answers))
+    if reference is None or (prompt is None and wish.template is None):
+        raise click.UsageError("Give a revision and a prompt or --template NAME, or --from FILE.")
+    answers = out.doors.submit_ask(make_ask(out, reference, prompt or "", wish)).items
+    ids = list(dict.fromkeys(answer.job for answer in answers))
     if wait:
         from mfgviz.cli.waiting import finish
 
         finish(out, ids, folder)
         return
-    rows = [{"job": answer.job_id, "how": answer.how} for answer in answers]
+    rows = [{"job": answer.job, "how": answer.how} for answer in answers]
     if not out.is_terminal:
         out.rows(rows, ["job", "how"])
         return
     for answer in answers:
-        click.echo(f"{TOLD[answer.how]} job {answer.job_id}.")
+        click.echo(f"{TOLD[answer.how]} job {answer.job}.")
     click.echo(f"Next: mfgviz jobs wait {' '.join(map(str, ids[:8]))}")
 
 
@@ -99,22 +102,6 @@ def _refuse_others(reference: str | None) -> None:
         raise click.UsageError("Give a revision and a prompt, or --from FILE, not both.")
     if given:
         raise click.UsageError(f"{given[0]} does not go with --from: say it in the lines of the file.")
-
-
-def _submit_ask(out: Output, ask: Ask) -> list[Submitted]:
-    from mfgviz import jobs as core
-    from mfgviz.bulk import RING_AT_MOST
-    from mfgviz.intake import FidelityDefaults, Lookup, prepare
-    from mfgviz.queue import TASK_RENDER
-
-    runtime = out.runtime
-    with runtime.db.begin() as session:
-        settings = runtime.settings
-        fidelity = FidelityDefaults.of(settings)
-        lookup = Lookup(session, settings.default_model, settings.max_attempts, fidelity)
-        answers = core.submit(session, prepare(lookup, ask), out.actor)
-    runtime.doorbell.ring(TASK_RENDER, [one.job_id for one in answers if one.how == "new"][:RING_AT_MOST])
-    return answers
 
 
 def _submit_lines(out: Output, source: Path, *, atomic: bool, wait: bool, folder: Path | None) -> None:
@@ -145,18 +132,11 @@ def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
     import io
 
     from mfgviz.bulk import BulkSubmitter, open_lines, read_jsonl
+    from mfgviz.cli.sending import refuse_atomic, send_asks
     from mfgviz.intake import FidelityDefaults
 
-    runtime, settings = out.runtime, out.runtime.settings
-    submitter = BulkSubmitter(
-        runtime.db,
-        runtime.doorbell,
-        out.actor,
-        settings.default_model,
-        settings.max_attempts,
-        runtime.blobs.exists,
-        FidelityDefaults.of(settings),
-    )
+    if out.is_remote and atomic:
+        refuse_atomic()
     if str(source) == "-":
         stream = sys.stdin
         if isinstance(stream, io.TextIOWrapper):
@@ -164,6 +144,18 @@ def _take_lines(out: Output, source: Path, *, atomic: bool) -> BulkReport:
     else:
         stream = open_lines(source)
     with stream, out.progress("submitting", None) as advance:
+        if out.is_remote:
+            return send_asks(out, read_jsonl(stream), advance)
+        runtime, settings = out.runtime, out.settings
+        submitter = BulkSubmitter(
+            runtime.db,
+            runtime.doorbell,
+            out.actor,
+            settings.default_model,
+            settings.max_attempts,
+            runtime.blobs.exists,
+            FidelityDefaults.of(settings),
+        )
         return submitter.submit(read_jsonl(stream), atomic=atomic, advance=advance)
 
 
@@ -187,13 +179,17 @@ def list_(
     \b
     Example: mfgviz jobs list --state failed
     """
-    from mfgviz import catalog
-    from mfgviz import jobs as core
+    from mfgviz.wire import cursor_after
 
-    with out.runtime.db.read() as session:
-        revision_id = catalog.get_revision(session, reference).id if reference else None
-        wanted = core.JobFilter(JobState(state) if state else None, revision_id, requester, before, limit)
-        rows = [job_row(job) for job in core.list_jobs(session, wanted)]
+    doors = out.doors
+    found = first_of(
+        lambda cursor, most: doors.jobs(
+            state=state, revision=reference, requester=requester, cursor=cursor, limit=most
+        ),
+        limit,
+        cursor_after(str(before)) if before else None,
+    )
+    rows = [job_row(job) for job in found]
     out.rows(rows, COLUMNS, "No jobs.")
 
 
@@ -206,22 +202,20 @@ def show(out: Output, job_id: int) -> None:
     \b
     Example: mfgviz jobs show 17 --json
     """
-    from mfgviz import jobs as core
-
-    with out.runtime.db.read() as session:
-        job = core.get(session, job_id)
-        item = {
-            **job_row(job),
-            "took": job.finished_at - job.created_at if job.finished_at else None,
-            "fidelity_policy": job.fidelity_policy,
-            "fidelity_retries": job.fidelity_retries,
-            "renders": [one.id for one in job.renditions],
-            "fidelity": [_fidelity_row(one) for one in job.renditions],
-            "notes": job.notes,
-            "attempts": [_attempt_row(one) for one in job.attempts],
-            "request": job.request,
-        }
-        out.item(item)
+    job = out.doors.job(job_id)
+    shown = out.doors.renders(job=job_id, limit=len(job.renders)).items[::-1] if job.renders else []
+    item = {
+        **job_row(job),
+        "took": job.finished_at - job.created_at if job.finished_at else None,
+        "fidelity_policy": job.fidelity_policy,
+        "fidelity_retries": job.fidelity_retries,
+        "renders": job.renders,
+        "fidelity": [_fidelity_row(one) for one in shown],
+        "notes": job.notes,
+        "attempts": [_attempt_row(one) for one in job.attempts or ()],
+        "request": job.request,
+    }
+    out.item(item)
 
 
 @jobs.command()
@@ -235,21 +229,13 @@ def cancel(out: Output, job_ids: tuple[int, ...]) -> None:
     \b
     Example: mfgviz jobs cancel 17 18
     """
-    from mfgviz import jobs as core
     from mfgviz.errors import IllegalMoveError
 
-    rows, finished = [], []
-    with out.runtime.db.begin() as session:
-        states = {job_id: core.get(session, job_id).state for job_id in job_ids}  # all are there, or none is
-        for job_id in states:
-            try:
-                states[job_id] = core.cancel(session, job_id, out.actor)
-            except IllegalMoveError as error:
-                finished.append(error)
-        rows = [{"job": job_id, "state": state} for job_id, state in states.items()]
-    out.rows(rows, ["job", "state"])
-    if finished:
-        raise finished[0]
+    found = out.doors.cancel_all(job_ids)
+    out.rows([{"job": one.job, "state": one.state} for one in found], ["job", "state"])
+    for one in found:
+        if one.state in ("succeeded", "failed"):
+            raise IllegalMoveError(f"Job {one.job} has {one.state} already; there is nothing to cancel.")
 
 
 @jobs.command()
@@ -261,16 +247,8 @@ def retry(out: Output, job_ids: tuple[int, ...]) -> None:
     \b
     Example: mfgviz jobs retry 17
     """
-    from mfgviz import jobs as core
-    from mfgviz.bulk import RING_AT_MOST
-    from mfgviz.queue import TASK_RENDER
-
-    runtime = out.runtime
-    with runtime.db.begin() as session:  # all or none
-        for job_id in job_ids:
-            core.retry(session, job_id, out.actor, runtime.settings.max_attempts)
-    runtime.doorbell.ring(TASK_RENDER, list(job_ids[:RING_AT_MOST]))
-    out.rows([{"job": job_id, "state": "queued"} for job_id in job_ids], ["job", "state"])
+    found = out.doors.retry_all(job_ids)
+    out.rows([{"job": one.job, "state": "queued"} for one in found], ["job", "state"])
 
 
 @jobs.command()
@@ -282,13 +260,8 @@ def why(out: Output, job_id: int) -> None:
     \b
     Example: mfgviz jobs why 17
     """
-    from dataclasses import asdict
-
-    from mfgviz import jobs as core
-
-    with out.runtime.db.read() as session:
-        told = core.why(session, job_id)
-    out.item(asdict(told), f"Job {job_id} is {told.state}. {told.told}")
+    told = out.doors.why(job_id).model_dump()
+    out.item({"job_id": told.pop("job"), **told}, f"Job {job_id} is {told['state']}. {told['told']}")
 
 
 @jobs.command()
@@ -306,38 +279,44 @@ def wait(out: Output, job_ids: tuple[int, ...], folder: Path | None) -> None:
     finish(out, list(job_ids), folder)
 
 
-def job_row(job: Any) -> Row:
+def job_row(job: Job) -> Row:
     """A job as people list it."""
     return {
         "id": job.id,
-        "revision": job.revision.reference,
+        "revision": job.revision,
         "state": job.state,
         "progress": f"{job.step}/{job.total_steps}",
-        "model": job.model_name,
+        "model": job.model,
         "requester": job.requester,
-        "priority": job.priority,
-        "prompt": job.request["prompt"],
-        "images": job.images,
+        "priority": Priority[job.priority.upper()].value,
+        "prompt": job.prompt,
+        "images": job.count,
         "attempts_made": job.attempts_made,
-        "error_code": job.error_code,
-        "error_message": job.error_message,
+        "error_code": job.error.code if job.error else None,
+        "error_message": job.error.message if job.error else None,
         "created_at": job.created_at,
         "finished_at": job.finished_at,
     }
 
 
-def _fidelity_row(rendition: Any) -> Row:
-    details = rendition.fidelity_details or {}
+def _fidelity_row(render: Render) -> Row:
     return {
-        "render": rendition.id,
-        "fidelity": rendition.fidelity,
-        "verdict": rendition.fidelity_verdict,
-        "complaints": details.get("complaints", []),
-        "tried": len(details.get("tried", [])),
+        "render": render.id,
+        "fidelity": render.fidelity,
+        "verdict": render.fidelity_verdict,
+        "complaints": render.fidelity_notes,
+        "tried": len((render.fidelity_details or {}).get("tried", [])),
     }
 
 
-def _attempt_row(attempt: Any) -> Row:
-    took = attempt.finished_at - attempt.started_at if attempt.finished_at else None
-    keys = ("number", "worker", "outcome", "error_code", "error_message", "started_at", "finished_at")
-    return {**{key: getattr(attempt, key) for key in keys}, "took": took}
+def _attempt_row(attempt: Attempt) -> Row:
+    return {
+        "number": attempt.number,
+        "worker": attempt.worker,
+        "outcome": attempt.outcome,
+        "error_code": attempt.error.code if attempt.error else None,
+        "error_message": attempt.error.message if attempt.error else None,
+        "started_at": attempt.started_at,
+        "finished_at": attempt.finished_at,
+        "took": attempt.finished_at - attempt.started_at if attempt.finished_at else None,
+    }

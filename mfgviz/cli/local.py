@@ -111,8 +111,7 @@ def demo(out: Output, step: Path | None, prompt: str, data_dir: Path) -> None:
     Example: mfgviz demo --part bracket.step
     """
     from mfgviz import renditions
-    from mfgviz.cli.jobs import _submit_ask
-    from mfgviz.cli.waiting import _raise_for, watch
+    from mfgviz.cli.waiting import raise_for, watch
     from mfgviz.intake import Ask
     from mfgviz.runtime import Runtime
     from mfgviz.settings import Settings
@@ -124,15 +123,15 @@ def demo(out: Output, step: Path | None, prompt: str, data_dir: Path) -> None:
         reference = _demo_part(out, step)
         out.note(f'Asking for "{prompt}" of {reference} …')
         seed = _next_seed(out, reference)
-        (answer,) = _submit_ask(out, Ask(revision=reference, prompt=prompt, seed=seed))
-        watch(out, [answer.job_id], stack.check if stack else None)
-        _raise_for(out, [answer.job_id])
+        (answer,) = out.doors.submit_ask(Ask(revision=reference, prompt=prompt, seed=seed)).items
+        watch(out, [answer.job], stack.check if stack else None)
+        raise_for(out, [answer.job])
         with out.runtime.db.read() as session:
-            (one,) = renditions.of_job(session, answer.job_id)
+            (one,) = renditions.of_job(session, answer.job)
         path = renditions.export(out.runtime.blobs, one, data_dir / "renders" / f"{reference}_{one.id}.png")
     out.runtime.close()
     seconds = round(time.monotonic() - started, 1)
-    item = {"render": one.id, "revision": reference, "job": answer.job_id, "file": str(path), "seed": seed}
+    item = {"render": one.id, "revision": reference, "job": answer.job, "file": str(path), "seed": seed}
     out.item({**item, "seconds": seconds}, _demo_text(path, one.id, reference, data_dir))
 
 
@@ -205,19 +204,20 @@ def _demo_text(path: Path, render_id: int, reference: str, data_dir: Path) -> st
 @click.command()
 @command_output
 def doctor(out: Output) -> None:
-    """Say what is configured, what answers, and what to do about what does not.
+    """Say what is configured, what answers, and what to do about what does not; with --server, of the server.
 
     \b
     Example: mfgviz doctor
     """
     from dataclasses import asdict
 
-    from mfgviz.doctor import Health, examine
+    from mfgviz.doctor import Health, examine, examine_server
     from mfgviz.errors import EXIT_UNAVAILABLE
 
     marks = {Health.OK: ("ok  ", "green"), Health.WARN: ("warn", "yellow"), Health.FAIL: ("FAIL", "red")}
     found = []
-    for finding in examine(out.runtime, dict(os.environ)):
+    env = dict(os.environ)
+    for finding in examine_server(out.client, env) if out.is_remote else examine(out.runtime, env):
         found.append(finding)
         if out.as_json:
             continue

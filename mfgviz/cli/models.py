@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mfgviz.cli.output import Output, Row, command_output
 from mfgviz.vocabulary import FAMILIES
+
+if TYPE_CHECKING:
+    from mfgviz.wire import ModelInfo
 
 
 @click.group()
@@ -39,6 +42,7 @@ def add(out: Output, name: str, source: str, family: str, **options: Any) -> Non
     from mfgviz.errors import DuplicateModelError
     from mfgviz.models_folder import ControlSource, LoraSource, ModelSpec
 
+    out.require_local()
     if name == core.BUNDLED_NAME:
         raise DuplicateModelError(f"{name} is the name of the model that comes with mfgviz.")
     controls = [ControlSource(path, kind) for kind, path in map(_pair, options["controlnets"])]
@@ -63,10 +67,13 @@ def list_(out: Output) -> None:
     \b
     Example: mfgviz models list
     """
-    from mfgviz import models as core
+    if out.is_remote:
+        rows = [_remote_row(model) for model in out.doors.models()]
+    else:
+        from mfgviz import models as core
 
-    with out.runtime.db.read() as session:
-        rows = [_row(model) for model in core.list_models(session)]
+        with out.runtime.db.read() as session:
+            rows = [_row(model) for model in core.list_models(session)]
     out.rows(rows, ["name", "family", "modes", "native_size_px", "weights_digest", "source"], "No models.")
 
 
@@ -79,6 +86,10 @@ def show(out: Output, name: str) -> None:
     \b
     Example: mfgviz models show studio
     """
+    if out.is_remote:
+        seen = out.doors.model(name)
+        out.item({**_remote_row(seen), **seen.capabilities})
+        return
     from mfgviz import models as core
 
     with out.runtime.db.read() as session:
@@ -154,6 +165,20 @@ def _absolute(source: str) -> str:
 
     path = Path(source).expanduser()
     return str(path.absolute()) if path.exists() else source
+
+
+def _remote_row(model: ModelInfo) -> Row:
+    """As a server tells of a model: where its files lie is the server's own affair."""
+    return {
+        "name": model.name,
+        "family": model.family,
+        "modes": model.capabilities.get("modes"),
+        "native_size_px": model.capabilities.get("native_size_px"),
+        "weights_digest": model.weights_digest,
+        "source": model.source,
+        "created_at": model.created_at,
+        "is_default": model.is_default,
+    }
 
 
 def _row(model: Any) -> Row:

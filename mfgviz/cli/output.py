@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     from mfgviz.client import Client
     from mfgviz.runtime import Runtime
     from mfgviz.service import Service
+    from mfgviz.settings import Settings
+    from mfgviz.wire import Page
 
     Doors = Service | Client
 
 R = TypeVar("R")
+T = TypeVar("T")
+# How long a command waits for a server that says it is asked too much.
+PATIENCE_S = 120.0
+PAGE = 500
 Row = dict[str, Any]
 RECORD_ID = click.IntRange(1, 2**63 - 1)
 # What a terminal would obey instead of show; a part's name may come from anywhere.
@@ -38,7 +44,9 @@ class Output:
     """Where a command puts its answer."""
 
     as_json: bool = False
+    _settings: Settings | None = field(default=None, repr=False)
     _runtime: Runtime | None = field(default=None, repr=False)
+    _client: Client | None = field(default=None, repr=False)
     _doors: Doors | None = field(default=None, repr=False)
 
     @property
@@ -47,42 +55,69 @@ class Output:
         return not self.as_json and sys.stdout.isatty()
 
     @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        if self._settings is None:
+            import logging
+
+            from mfgviz.settings import load_settings
+
+            self._settings = load_settings()
+            level = self._settings.log_level.upper()
+            logging.basicConfig(level=level, format="%(levelname)s %(message)s")
+        return self._settings
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server is asked, and not the database."""
+        return bool(self.settings.server_url)
+
+    def require_local(self) -> None:
+        """Refuse to run where a server is to be asked. Raises InvalidInputError."""
+        if self.is_remote:
+            command = click.get_current_context().command_path
+            raise InvalidInputError(
+                f"`{command}` works on this host's database and files, not through a server.",
+                remedy="Run it on the server's host, without --server and MFGVIZ_SERVER_URL.",
+            )
+
+    @property
     def runtime(self) -> Runtime:
         """The process's connections, from the settings in force."""
         if self._runtime is None:
-            import logging
-
             from mfgviz.runtime import Runtime
-            from mfgviz.settings import load_settings
 
-            settings = load_settings()
-            if settings.server_url:
-                command = click.get_current_context().command_path
-                raise InvalidInputError(
-                    f"`{command}` works on this host's database and files, not through a server.",
-                    remedy="Run it on the server's host, without --server and MFGVIZ_SERVER_URL.",
-                )
-            logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
-            self._runtime = Runtime(settings)
+            self.require_local()
+            self._runtime = Runtime(self.settings)
             click.get_current_context().call_on_close(self._runtime.close)
         return self._runtime
+
+    @property
+    def client(self) -> Client:
+        """The server that is to be asked."""
+        if self._client is None:
+            from mfgviz.client import TOKEN_MARK, Client
+
+            url = self.settings.server_url
+            # A connect string's own token is for that server; another may not be.
+            token = "" if f"#{TOKEN_MARK}" in url else self.settings.token
+            self._client = Client(url, token.strip(), patience_s=PATIENCE_S)
+            click.get_current_context().call_on_close(self._client.close)
+        return self._client
 
     @property
     def doors(self) -> Doors:
         """What people can ask for: of the database, or of the server that `--server` names."""
         if self._doors is None:
-            from mfgviz.settings import load_settings
-
-            settings = load_settings()
-            if settings.server_url:
-                from mfgviz.client import Client
-
-                client = Client(settings.server_url, settings.token)
-                click.get_current_context().call_on_close(client.close)
-                self._doors = client
+            if self.is_remote:
+                self._doors = self.client
             else:
+                import logging
+
                 from mfgviz.service import Service
 
+                # Who listens learns of it a second later then: no news for whoever runs a command.
+                logging.getLogger("mfgviz.live").setLevel(logging.ERROR)
                 self._doors = Service(self.runtime, self.actor)
         return self._doors
 
@@ -150,6 +185,17 @@ class Output:
         for row in rows:
             table.add_row(*(escape(plain(row.get(column))) for column in columns))
         Console().print(table)
+
+
+def first_of(page: Callable[[str | None, int], Page[T]], limit: int, cursor: str | None = None) -> list[T]:
+    """The first `limit` things of a list that comes in pages; `page(cursor, limit)` brings one."""
+    found: list[T] = []
+    while True:
+        got = page(cursor, min(PAGE, limit - len(found)))
+        found += got.items
+        cursor = got.next_cursor
+        if cursor is None or len(found) >= limit:
+            return found
 
 
 def command_output(function: Callable[..., R]) -> Callable[..., R]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mfgviz.cli.output import Output, Row, command_output, parse_pairs, rejected_row, scalar
+from mfgviz.cli.output import Output, Row, command_output, first_of, parse_pairs, rejected_row, scalar
+
+if TYPE_CHECKING:
+    from mfgviz.wire import Part
 
 ATTRIBUTES = click.option(
     "--attr",
@@ -35,12 +38,13 @@ def add(out: Output, number: str, name: str, attributes: dict[str, Any]) -> None
     \b
     Example: mfgviz parts add BRK-0042 --name "Motor bracket" --attr material="aluminium 6082"
     """
-    from mfgviz import catalog
+    from mfgviz import wire
 
-    with out.runtime.db.begin() as session:
-        part = catalog.add_part(session, catalog.NewPart(number, name, attributes), out.actor)
-        row = _row(part)
-    out.item(row, f"Added part {number}. Next: mfgviz revisions add {number} A --file PART.step")
+    new = wire.read(wire.NewPart, {"number": number, "name": name, "attributes": attributes})
+    out.item(
+        _row(out.doors.add_part(new)),
+        f"Added part {number}. Next: mfgviz revisions add {number} A --file PART.step",
+    )
 
 
 @parts.command("list")
@@ -54,10 +58,12 @@ def list_(out: Output, search: str, limit: int, after: str) -> None:
     \b
     Example: mfgviz parts list --search bracket
     """
-    from mfgviz import catalog
+    from mfgviz.wire import cursor_after
 
-    with out.runtime.db.read() as session:
-        rows = [_row(part) for part in catalog.list_parts(session, search=search, limit=limit, after=after)]
+    doors = out.doors
+    start = cursor_after(after) if after else None
+    found = first_of(lambda cursor, most: doors.parts(search, cursor, most), limit, start)
+    rows = [_row(part) for part in found]
     out.rows(rows, ["number", "name", "attributes", "created_at"], "No parts. `mfgviz parts add` adds one.")
 
 
@@ -70,12 +76,8 @@ def show(out: Output, number: str) -> None:
     \b
     Example: mfgviz parts show BRK-0042
     """
-    from mfgviz import catalog
-
-    with out.runtime.db.read() as session:
-        part = catalog.get_part(session, number)
-        revisions = [revision.label for revision in catalog.list_revisions(session, number)]
-        out.item({**_row(part), "revisions": revisions})
+    part = out.doors.part(number)
+    out.item({**_row(part), "revisions": part.revisions or []})
 
 
 @parts.command("set")
@@ -88,12 +90,12 @@ def set_(out: Output, number: str, attributes: dict[str, Any]) -> None:
     \b
     Example: mfgviz parts set BRK-0042 --attr finish=brushed
     """
-    from mfgviz import catalog
+    from mfgviz import wire
 
-    with out.runtime.db.begin() as session:
-        part = catalog.get_part(session, number)
-        catalog.change_attributes(session, part, attributes, out.actor)
-        out.item(_row(part), f"Set {', '.join(attributes) or 'nothing'} of {number}.")
+    change = wire.read(wire.PartChange, {"attributes": attributes})
+    out.item(
+        _row(out.doors.change_part(number, change)), f"Set {', '.join(attributes) or 'nothing'} of {number}."
+    )
 
 
 @parts.command("import")
@@ -108,10 +110,17 @@ def import_(out: Output, file: Path, atomic: bool, update: bool) -> None:
     Example: mfgviz parts import parts.csv --atomic
     """
     from mfgviz.bulk import PartImporter, read_csv
+    from mfgviz.cli.sending import refuse_atomic, send_parts
 
-    importer = PartImporter(out.runtime.db, out.actor, update)
+    if out.is_remote and atomic:
+        refuse_atomic()
     with out.progress("importing", None) as advance:
-        report = importer.run(read_csv(file, scalar), atomic=atomic, advance=advance)
+        lines = read_csv(file, scalar)
+        if out.is_remote:
+            report = send_parts(out, lines, advance, update=update)
+        else:
+            importer = PartImporter(out.runtime.db, out.actor, update)
+            report = importer.run(lines, atomic=atomic, advance=advance)
     counts = {"imported": report.accepted - report.updated, "updated": report.updated}
     told = f"Imported {counts['imported']} parts" + (f", updated {report.updated}" if update else "")
     out.item(
@@ -121,7 +130,7 @@ def import_(out: Output, file: Path, atomic: bool, update: bool) -> None:
     report.raise_if_rejected(file)
 
 
-def _row(part: Any) -> Row:
+def _row(part: Part) -> Row:
     return {
         "number": part.number,
         "name": part.name,

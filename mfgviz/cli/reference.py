@@ -10,6 +10,7 @@ import click
 from mfgviz.cli import COMMANDS, EXIT_INTERRUPTED, EXIT_UNEXPECTED, group
 from mfgviz.errors import (
     EXIT_CONFLICT,
+    EXIT_FORBIDDEN,
     EXIT_INVALID,
     EXIT_JOB_CANCELLED,
     EXIT_JOB_FAILED,
@@ -27,6 +28,7 @@ EXIT_CODES = {
     EXIT_UNAVAILABLE: "a service or a program does not answer",
     EXIT_JOB_FAILED: "a job failed",
     EXIT_JOB_CANCELLED: "a job was cancelled",
+    EXIT_FORBIDDEN: "the server refuses the token, or the token may not do that",
     EXIT_INTERRUPTED: "interrupted",
 }
 
@@ -37,6 +39,12 @@ Every command takes `--json`: the answer is one JSON value on stdout (`jobs watc
 error is `{"error": {"code", "message", "remedy"}}` on stderr. Without it a terminal shows tables and
 bars, and a pipe gets tab-separated lines without a head. `NO_COLOR` is honoured. Times are UTC.
 `mfgviz completion bash|zsh|fish` prints the completion script.
+
+With `mfgviz --server URL …`, or `MFGVIZ_SERVER_URL`, a command asks that server's HTTP API instead of the
+database; options, answers and exit codes stay the same. The token comes from `MFGVIZ_TOKEN`. There is no
+option for it, for everybody on a host can read the list of its processes. What works on a host's own database
+and files says so and does nothing: `up`, `serve`, `demo`, `db`, `revisions maps`, `renders verify` and
+`replay`, `models add`, `remove` and `check`, and `--atomic`. `doctor` looks at the server instead.
 
 | exit code | means |
 | --- | --- |

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from mfgviz.cli.output import RECORD_ID, Output, Row, command_output
+from mfgviz.cli.output import RECORD_ID, Output, Row, command_output, first_of
 
 if TYPE_CHECKING:
     from mfgviz.records import Rendition
+    from mfgviz.wire import Render
+
+VERDICTS = {"approve": "approved", "reject": "rejected", "propose": "proposed"}
 
 
 @click.group()
 def renders() -> None:
-    """List, export, verify and replay renders."""
+    """List, export, review, verify and replay renders."""
 
 
 @renders.command("list")
@@ -28,13 +31,23 @@ def list_(out: Output, reference: str, limit: int) -> None:
     \b
     Example: mfgviz renders list BRK-0042@A
     """
-    from mfgviz import catalog, renditions
-
-    with out.runtime.db.read() as session:
-        revision = catalog.get_revision(session, reference)
-        rows = [_row(one) for one in renditions.list_renditions(session, revision, limit)]
-    columns = ["id", "job", "view", "seed", "size", "model", "current", "fidelity", "verdict", "review_state"]
-    columns.append("prompt")
+    doors = out.doors
+    found = first_of(lambda cursor, most: doors.renders(revision=reference, cursor=cursor, limit=most), limit)
+    rows = [_row(one) for one in found]
+    columns = [
+        "id",
+        "job",
+        "view",
+        "seed",
+        "size",
+        "model",
+        "current",
+        "fidelity",
+        "verdict",
+        "review_state",
+        "is_primary",
+        "prompt",
+    ]
     out.rows(rows, columns, "No renders yet. `mfgviz jobs submit` asks for some.")
 
 
@@ -47,13 +60,10 @@ def show(out: Output, render_id: int) -> None:
     \b
     Example: mfgviz renders show 3 --json
     """
-    from mfgviz import renditions
-
-    with out.runtime.db.read() as session:
-        one = renditions.get(session, render_id)
-        item = {**_row(one), "blob_digest": one.blob_digest, "pixel_digest": one.pixel_digest}
-        item |= {"fidelity_details": one.fidelity_details, "control_scale": one.control_scale}
-        item |= {"software": one.software, "request": one.job.request, "fingerprint": one.job.fingerprint}
+    one = out.doors.render(render_id)
+    item = {**_row(one), "blob_digest": one.blob_digest, "pixel_digest": one.pixel_digest}
+    item |= {"fidelity_details": one.fidelity_details, "control_scale": one.control_scale}
+    item |= {"software": one.software, "request": one.request, "fingerprint": one.fingerprint}
     out.item(item)
 
 
@@ -69,8 +79,7 @@ def export(out: Output, render_ids: tuple[int, ...], target: Path, extension: st
     Example: mfgviz renders export 3 --out bracket.png
     """
     from mfgviz import renditions
-    from mfgviz.cli.waiting import file_name
-    from mfgviz.vocabulary import FidelityVerdict
+    from mfgviz.cli.waiting import export_to, file_name
 
     is_file = bool(target.suffix) and not target.is_dir()
     if is_file and len(render_ids) > 1:
@@ -79,21 +88,53 @@ def export(out: Output, render_ids: tuple[int, ...], target: Path, extension: st
         is_file = False
     if is_file and extension and renditions.FORMATS.get(target.suffix.lower()) != extension:
         raise click.UsageError(f"--format {extension} and the file {target} do not go together.")
-    with out.runtime.db.read() as session:  # all are there before one is written
-        found = [renditions.get(session, render_id) for render_id in render_ids]
+    found = [out.doors.render(render_id) for render_id in render_ids]  # all are there before one is written
     rows = []
     for one in found:
         path = target if is_file else target / file_name(one, extension or "png")
-        file = str(renditions.export(out.runtime.blobs, one, path))
+        file = str(export_to(out.doors, one, path))
         rows.append(
             {"render": one.id, "file": file, "fidelity": one.fidelity, "verdict": one.fidelity_verdict}
         )
     out.rows(rows, ["render", "file"])
     for one in found:
-        if one.fidelity_verdict == FidelityVerdict.MARKED:
-            told = "; ".join((one.fidelity_details or {}).get("complaints", [])[:3])
+        if one.fidelity_verdict == "marked":
+            told = "; ".join(one.fidelity_notes[:3])
             known = f"Note: render {one.id} may not show its part (fidelity {one.fidelity:.2f})."
             out.note(f"{known} {told}".strip())
+
+
+@renders.command()
+@click.argument("render_id", type=RECORD_ID)
+@click.argument("verdict", type=click.Choice(list(VERDICTS)))
+@click.option("--comment", help="Why, in words.")
+@command_output
+def review(out: Output, render_id: int, verdict: str, comment: str | None) -> None:
+    """Approve a render, reject it, or propose it again; a rejected one stands for its revision no more.
+
+    \b
+    Example: mfgviz renders review 3 reject --comment "The bore is missing."
+    """
+    from mfgviz import wire
+
+    body = wire.read(wire.ReviewBody, {"state": VERDICTS[verdict], "comment": comment})
+    one = out.doors.review(render_id, body)
+    out.item(_row(one), f"Render {one.id} of {one.revision} is {one.review_state}.")
+
+
+@renders.command()
+@click.argument("render_id", type=RECORD_ID)
+@command_output
+def primary(out: Output, render_id: int) -> None:
+    """Let a render stand for its revision, in place of the one that did.
+
+    \b
+    Example: mfgviz renders primary 3
+    """
+    one = out.doors.render(render_id)
+    out.doors.set_primary(one.revision, render_id)
+    row = {**_row(one), "is_primary": True}
+    out.item(row, f"Render {render_id} stands for {one.revision} now.")
 
 
 @renders.command()
@@ -132,7 +173,7 @@ def replay(out: Output, render_id: int, wait: bool) -> None:
     Example: mfgviz renders replay 3
     """
     from mfgviz import jobs, models, renditions
-    from mfgviz.cli.waiting import _raise_for, watch_safely
+    from mfgviz.cli.waiting import raise_for, watch_safely
     from mfgviz.jobs import Submission
     from mfgviz.queue import TASK_RENDER
     from mfgviz.vocabulary import Priority
@@ -149,7 +190,7 @@ def replay(out: Output, render_id: int, wait: bool) -> None:
         out.item({"original": render_id, "job": answer.job_id}, f"Queued job {answer.job_id}.")
         return
     watch_safely(out, [answer.job_id])
-    _raise_for(out, [answer.job_id])
+    raise_for(out, [answer.job_id])
     with runtime.db.read() as session:
         (again,) = renditions.of_job(session, answer.job_id)
     _tell_comparison(out, original, again)
@@ -184,21 +225,24 @@ def _tell_comparison(out: Output, original: Rendition, again: Rendition) -> None
     )
 
 
-def _row(one: Any) -> Row:
-    request, geometry = one.job.request, one.revision.geometry
+def _row(one: Render) -> Row:
     return {
         "id": one.id,
-        "revision": one.revision.reference,
-        "job": one.job_id,
+        "revision": one.revision,
+        "job": one.job,
         "index": one.index,
-        "view": request["view"]["name"],
+        "view": one.view,
         "seed": one.seed,
         "size": f"{one.width}x{one.height}",
-        "model": request["model"]["name"],
-        "current": bool(geometry and geometry.digest == request["geometry_digest"]),
+        "model": one.model,
+        "current": one.is_current,
         "fidelity": None if one.fidelity is None else round(one.fidelity, 4),
         "verdict": one.fidelity_verdict,
         "review_state": one.review_state,
-        "prompt": request["prompt"],
+        "reviewed_by": one.reviewed_by,
+        "reviewed_at": one.reviewed_at,
+        "review_comment": one.review_comment,
+        "is_primary": one.is_primary,
+        "prompt": one.prompt,
         "created_at": one.created_at,
     }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mfgviz.cli.output import Output, Row, command_output
 from mfgviz.cli.parts import ATTRIBUTES
 from mfgviz.vocabulary import STANDARD_VIEWS, LifecycleState, Projection
+
+if TYPE_CHECKING:
+    from mfgviz.wire import Revision
 
 
 @click.group()
@@ -32,25 +35,14 @@ def add(
     \b
     Example: mfgviz revisions add BRK-0042 A --file bracket.step
     """
-    from mfgviz import catalog
-    from mfgviz.geometry_intake import take_file
+    from mfgviz import wire
 
-    runtime = out.runtime
-    with runtime.db.read() as session:
-        catalog.get_part(session, number)  # before a long look into the file
-    taken = take_file(runtime, file) if file else None
-    with runtime.db.begin() as session:
-        revision = catalog.add_revision(session, number, label, out.actor, attributes)
-        if taken:
-            taken.attach(session, revision, out.actor, runtime.doorbell)
-        if state != revision.state:
-            catalog.set_lifecycle_state(session, revision, LifecycleState(state), out.actor)
-        row = _row(revision)
-    for warning in taken.warnings if taken else ():
-        out.note(f"Note: {warning}")
+    new = wire.read(wire.NewRevision, {"label": label, "attributes": attributes, "state": state})
+    added = out.doors.add_revision(number, new, file)
+    _tell_warnings(out, added)
     reference = f"{number}@{label}"
     out.item(
-        row,
+        _row(added),
         f'Added {reference}. Next: mfgviz jobs submit {reference} "brushed aluminium, studio light" --wait',
     )
 
@@ -65,18 +57,9 @@ def attach(out: Output, reference: str, file: Path) -> None:
     \b
     Example: mfgviz revisions attach BRK-0042@A --file bracket.step
     """
-    from mfgviz import catalog
-    from mfgviz.geometry_intake import take_file
-
-    runtime = out.runtime
-    taken = take_file(runtime, file)
-    with runtime.db.begin() as session:
-        revision = catalog.get_revision(session, reference)
-        taken.attach(session, revision, out.actor, runtime.doorbell)
-        row = _row(revision)
-    for warning in taken.warnings:
-        out.note(f"Note: {warning}")
-    out.item(row, f"{row['revision']} shows {file.name} now.")
+    shown = out.doors.attach(reference, file)
+    _tell_warnings(out, shown)
+    out.item(_row(shown), f"{shown.revision} shows {file.name} now.")
 
 
 @revisions.command("list")
@@ -88,10 +71,7 @@ def list_(out: Output, number: str) -> None:
     \b
     Example: mfgviz revisions list BRK-0042
     """
-    from mfgviz import catalog
-
-    with out.runtime.db.read() as session:
-        rows = [_row(revision) for revision in catalog.list_revisions(session, number)]
+    rows = [_row(revision) for revision in out.doors.revisions(number)]
     out.rows(
         rows, ["revision", "state", "iteration", "file", "geometry_state", "created_at"], "No revisions."
     )
@@ -106,16 +86,10 @@ def show(out: Output, reference: str) -> None:
     \b
     Example: mfgviz revisions show BRK-0042@A
     """
-    from mfgviz import catalog
-    from mfgviz.intake import template_fields
-
-    with out.runtime.db.read() as session:
-        revision = catalog.get_revision(session, reference)
-        fields = {key: value for key, value in template_fields(revision).items() if value not in ("", None)}
-        facts = revision.geometry.facts if revision.geometry else {}
-        item = {**_row(revision), "fields": fields}
-        # Nearly all facts are fields; people need not read them twice.
-        out.item({**item, "facts": facts} if out.as_json else item)
+    revision = out.doors.revision(reference)
+    item = {**_row(revision), "fields": revision.fields}
+    # Nearly all facts are fields; people need not read them twice.
+    out.item({**item, "facts": revision.facts} if out.as_json else item)
 
 
 @revisions.command("set-state")
@@ -157,13 +131,24 @@ def obsolete(out: Output, reference: str) -> None:
 
 
 def _move(out: Output, reference: str, state: LifecycleState, source_state: str | None = None) -> None:
-    from mfgviz import catalog
+    from mfgviz import wire
 
-    with out.runtime.db.begin() as session:
-        revision = catalog.get_revision(session, reference)
-        catalog.set_lifecycle_state(session, revision, state, out.actor, source_state)
-        row = _row(revision)
-    out.item(row, f"{row['revision']} is {row['state']}.")
+    change = wire.read(wire.StateChange, {"state": state.value, "source_state": source_state})
+    moved = out.doors.set_state(reference, change)
+    out.item(_row(moved), f"{moved.revision} is {moved.state}.")
+
+
+@revisions.command("clear-primary")
+@click.argument("reference")
+@command_output
+def clear_primary(out: Output, reference: str) -> None:
+    """Let no render stand for a revision; `renders primary` chooses one.
+
+    \b
+    Example: mfgviz revisions clear-primary BRK-0042@A
+    """
+    cleared = out.doors.clear_primary(reference)
+    out.item(_row(cleared), f"No render stands for {cleared.revision} now.")
 
 
 @revisions.command()
@@ -189,6 +174,7 @@ def maps(out: Output, reference: str, size: str, folder: Path, **framing: Any) -
     from mfgviz.intake import usable_geometry
     from mfgviz.requests import View, check_size
 
+    out.require_local()
     width, height = parse_size(size)
     check_size(width, height)
     name, camera, projection, margin = (framing[key] for key in ("view", "camera", "projection", "margin"))
@@ -204,10 +190,15 @@ def maps(out: Output, reference: str, size: str, folder: Path, **framing: Any) -
     out.rows(rows, ["map", "file"])
 
 
-def _row(revision: Any) -> Row:
+def _tell_warnings(out: Output, revision: Revision) -> None:
+    for warning in revision.warnings:
+        out.note(f"Note: {warning}")
+
+
+def _row(revision: Revision) -> Row:
     geometry = revision.geometry
     return {
-        "revision": revision.reference,
+        "revision": revision.revision,
         "state": revision.state,
         "source_state": revision.source_state,
         "iteration": revision.iteration,
@@ -216,7 +207,8 @@ def _row(revision: Any) -> Row:
         "geometry_state": geometry.state if geometry else None,
         "geometry_digest": geometry.digest if geometry else None,
         "shape_digest": geometry.shape_digest if geometry else None,
-        "geometry_error": geometry.error_message if geometry else None,
+        "geometry_error": geometry.error.message if geometry and geometry.error else None,
+        "primary_render": revision.primary_render,
         "created_at": revision.created_at,
         "created_by": revision.created_by,
     }

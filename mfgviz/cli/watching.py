@@ -14,10 +14,11 @@ import click
 from mfgviz.cli.output import Output, command_output, plain
 
 if TYPE_CHECKING:
-    from mfgviz.jobs import JobProgress
-    from mfgviz.runtime import Runtime
+    from mfgviz.cli.waiting import Patience
+    from mfgviz.wire import JobEvent
 
 POLL_S = 0.5
+SERVER_POLL_S = 1.0
 SHOWN_JOBS = 30
 
 
@@ -25,12 +26,13 @@ SHOWN_JOBS = 30
 class Queue:
     """One look after another at the queue; `changed` are the jobs that moved since the last."""
 
-    runtime: Runtime
+    out: Output
     counts: dict[str, int] = field(default_factory=dict)
     workers: int = 0
-    jobs: list[JobProgress] = field(default_factory=list)
-    changed: list[JobProgress] = field(default_factory=list)
-    _seen: dict[int, JobProgress] = field(default_factory=dict)
+    jobs: list[JobEvent] = field(default_factory=list)
+    changed: list[JobEvent] = field(default_factory=list)
+    _patience: Patience | None = None
+    _seen: dict[int, JobEvent] = field(default_factory=dict)
 
     @property
     def is_idle(self) -> bool:
@@ -39,17 +41,20 @@ class Queue:
 
     def look(self) -> None:
         """Read the queue again."""
-        from mfgviz import jobs
-        from mfgviz.jobs.queries import live_workers
+        if self._patience is None:
+            from mfgviz.cli.waiting import Patience
 
-        with self.runtime.db.read() as session:
-            self.counts = jobs.state_counts(session)
-            self.workers = len(live_workers(session))
-            self.jobs = jobs.unfinished(session)
-            gone = set(self._seen) - {one.job_id for one in self.jobs}
-            ended = jobs.progress(session, gone)
-        self.changed = [one for one in (*ended, *self.jobs) if self._seen.get(one.job_id) != one]
-        self._seen = {one.job_id: one for one in self.jobs}
+            self._patience = Patience(self.out.note)
+        self._patience.ask(self._look)
+
+    def _look(self) -> None:
+        doors = self.out.doors
+        told, self.jobs = doors.queue(), doors.unfinished()
+        self.counts, self.workers = told.jobs, told.workers
+        gone = set(self._seen) - {one.job for one in self.jobs}
+        ended = doors.standings(gone) if gone else []
+        self.changed = [one for one in (*ended, *self.jobs) if self._seen.get(one.job) != one]
+        self._seen = {one.job: one for one in self.jobs}
 
 
 @click.command()
@@ -63,14 +68,14 @@ def watch(out: Output, until_idle: bool) -> None:
     \b
     Example: mfgviz jobs watch --until-idle
     """
-    queue = Queue(out.runtime)
+    queue = Queue(out)
     with _shown(out, queue) as show:
         while True:
             queue.look()
             show()
             if until_idle and queue.is_idle:
                 return
-            time.sleep(POLL_S)
+            time.sleep(SERVER_POLL_S if out.is_remote else POLL_S)
 
 
 @contextmanager
@@ -87,9 +92,9 @@ def _shown(out: Output, queue: Queue) -> Iterator[Any]:
 
 def _print_changes(out: Output, queue: Queue) -> None:
     for one in queue.changed:
-        row = {"job": one.job_id, "state": one.state, "step": one.step, "total_steps": one.total_steps}
+        row = {"job": one.job, "state": one.state, "step": one.step, "total_steps": one.total_steps}
         if out.as_json:
-            click.echo(json.dumps({**row, "error": one.error}, ensure_ascii=False))
+            click.echo(json.dumps({**row, "error": _error(one)}, ensure_ascii=False))
         else:
             click.echo("\t".join(map(plain, row.values())))
 
@@ -102,8 +107,12 @@ def _table(queue: Queue) -> Any:
     table = Table("job", "state", "progress", "note", box=None, pad_edge=False)
     for one in queue.jobs[:SHOWN_JOBS]:
         progress = f"{one.step}/{one.total_steps}"
-        table.add_row(str(one.job_id), one.state.value, progress, Text(plain(one.error or "")))
+        table.add_row(str(one.job), one.state, progress, Text(plain(_error(one))))
     told = ", ".join(f"{count} {state}" for state, count in queue.counts.items() if count) or "no jobs"
     more = queue.counts["running"] + queue.counts["queued"] - min(len(queue.jobs), SHOWN_JOBS)
     lines: list[Any] = [Text(f"{told}; {queue.workers} worker(s)"), table]
     return Group(*lines, *([Text(f"and {more} more")] if more > 0 else []))
+
+
+def _error(one: JobEvent) -> str | None:
+    return one.error.message if one.error else None

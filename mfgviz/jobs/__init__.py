@@ -22,15 +22,13 @@ from mfgviz.jobs.leases import (
 )
 from mfgviz.jobs.queries import (
     JobFilter,
-    JobProgress,
     WaitReport,
     get,
     list_jobs,
-    progress,
     state_counts,
-    unfinished,
     why,
 )
+from mfgviz.jobs.standing import Standing, standings, unfinished
 from mfgviz.jobs.submission import Submission, Submitted, submit
 
 __all__ = [
@@ -40,8 +38,8 @@ __all__ = [
     "Failure",
     "HeartbeatReply",
     "JobFilter",
-    "JobProgress",
     "NewRendition",
+    "Standing",
     "Submission",
     "Submitted",
     "SweepReport",
@@ -56,8 +54,8 @@ __all__ = [
     "has_work",
     "heartbeat",
     "list_jobs",
-    "progress",
     "retry",
+    "standings",
     "state_counts",
     "submit",
     "sweep",

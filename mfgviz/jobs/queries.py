@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Row, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from mfgviz.errors import JobNotFoundError
@@ -31,17 +30,6 @@ class JobFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class JobProgress:
-    """A job as somebody who waits for it sees it."""
-
-    job_id: int
-    state: JobState
-    step: int
-    total_steps: int
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class WaitReport:
     """Why a job is where it is. `position` is 1 for the next to be served, None if it does not wait."""
 
@@ -57,9 +45,6 @@ class WaitReport:
 
 # In literals, so that the planner can prove the partial index over them.
 IS_UNFINISHED = RenderJob.state.in_((literal_column("'queued'"), literal_column("'running'")))
-_PROGRESS = select(
-    RenderJob.id, RenderJob.state, RenderJob.step, RenderJob.total_steps, RenderJob.error_message
-)
 
 
 def get(session: Session, job_id: int) -> RenderJob:
@@ -94,31 +79,6 @@ def list_jobs(session: Session, wanted: JobFilter) -> list[RenderJob]:
     if wanted.before is not None:
         query = query.where(RenderJob.id < wanted.before)
     return list(session.scalars(query))
-
-
-def progress(session: Session, job_ids: Collection[int]) -> list[JobProgress]:
-    """Where these jobs stand, in the order of their ids; those that are not there are left out."""
-    ids = sorted(job_ids)
-    found: list[JobProgress] = []
-    for at in range(0, len(ids), IDS_AT_ONCE):
-        chunk = RenderJob.id.in_(ids[at : at + IDS_AT_ONCE])
-        rows = session.execute(_PROGRESS.where(chunk).order_by(RenderJob.id))
-        found += map(_as_progress, rows)
-    return found
-
-
-def unfinished(session: Session, limit: int = 200) -> list[JobProgress]:
-    """Jobs that run or wait, the running ones first, as they will be served."""
-    order = (RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
-    found: list[JobProgress] = []
-    for state in (JobState.RUNNING, JobState.QUEUED):
-        query = _PROGRESS.where(RenderJob.state == literal_column(f"'{state}'")).order_by(*order)
-        found += map(_as_progress, session.execute(query.limit(limit - len(found))))
-    return found
-
-
-def _as_progress(row: Row[int, str, int, int, str | None]) -> JobProgress:
-    return JobProgress(row.id, JobState(row.state), row.step, row.total_steps, row.error_message)
 
 
 def state_counts(session: Session) -> dict[str, int]:

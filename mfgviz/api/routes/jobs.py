@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from mfgviz import wire
 from mfgviz.api.access import Reader, Submitter
-from mfgviz.api.events import Subscription
+from mfgviz.api.events import POSITIONS_AT_ONCE, Subscription
 from mfgviz.api.problems import responses
 from mfgviz.api.routes.common import PAGE, Cursor, IfNoneMatch, Limit, RecordId, kept, make_router
 
@@ -71,6 +72,40 @@ def list_jobs(
     return caller.service.jobs(
         state=state, revision=revision, requester=requester, cursor=cursor, limit=limit
     )
+
+
+@router.post("/queue/cancel", responses=responses(404))
+def cancel_jobs(caller: Submitter, body: wire.JobIds) -> wire.Page[wire.JobEvent]:
+    """Cancel jobs, all in one transaction; where each stands then. Those that have ended stay as they are."""
+    caller.require_own(*body.jobs)
+    return wire.Page(items=caller.service.cancel_all(body.jobs))
+
+
+@router.post("/queue/retry", responses=responses(404, 409))
+def retry_jobs(caller: Submitter, body: wire.JobIds) -> wire.Page[wire.JobEvent]:
+    """Queue failed or cancelled jobs again: all of them or none."""
+    caller.require_own(*body.jobs)
+    return wire.Page(items=caller.service.retry_all(body.jobs))
+
+
+@router.get("/standings")
+def list_standings(
+    caller: Reader,
+    job: Annotated[
+        list[Annotated[int, Field(ge=1, le=2**63 - 1)]],
+        Query(min_length=1, max_length=500, description="A job's id; repeat it."),
+    ],
+    positions: Annotated[bool, Query(description="Count places in the queue: of 50 jobs at most.")] = False,
+) -> wire.Page[wire.JobEvent]:
+    """Where jobs stand, by id; those that are not there are left out."""
+    counted = positions and len(job) <= POSITIONS_AT_ONCE
+    return wire.Page(items=caller.service.standings(job, positions=counted))
+
+
+@router.get("/jobs/{job_id}/why", responses=responses(404))
+def why_job(caller: Reader, job_id: RecordId) -> wire.JobWait:
+    """Why a job is where it is: its position, what is ahead, which workers could take it."""
+    return caller.service.why(job_id)
 
 
 @router.get("/jobs/{job_id}", responses=responses(404))

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query
 
 from mfgviz import wire
-from mfgviz.api.access import Reader, Submitter
+from mfgviz.api.access import Reader, Submitter, require_for_state
 from mfgviz.api.problems import responses
 from mfgviz.api.routes.common import PAGE, Cursor, Limit, Number, make_router
 
@@ -51,5 +51,6 @@ def list_revisions(caller: Reader, number: Number) -> wire.Page[wire.Revision]:
 
 @router.post("/parts/{number}/revisions", status_code=201, responses=responses(404, 409))
 def add_revision(caller: Submitter, number: Number, new: wire.NewRevision) -> wire.Revision:
-    """Add a revision to a part."""
+    """Add a revision to a part. A released or obsolete one needs the scope review."""
+    require_for_state(caller, new.state)
     return caller.service.add_revision(number, new)

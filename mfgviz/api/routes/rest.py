@@ -95,6 +95,12 @@ def show_queue(caller: Reader) -> wire.QueueInfo:
     return caller.service.queue()
 
 
+@router.get("/queue/jobs")
+def list_queue(caller: Reader) -> wire.Page[wire.JobEvent]:
+    """List the first of the jobs that run or wait, as they will be served."""
+    return wire.Page(items=caller.service.unfinished())
+
+
 @router.get("/tokens")
 def list_tokens(caller: Admin) -> wire.Page[wire.TokenInfo]:
     """List the tokens, newest first, without their secrets."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -10,11 +13,11 @@ from anyio import CapacityLimiter, open_file, to_thread
 from fastapi import Query, Request, Response
 
 from mfgviz import wire
-from mfgviz.api.access import Caller, Reader, Reviewer, Submitter
+from mfgviz.api.access import Caller, Reader, Reviewer, Submitter, require_for_state
 from mfgviz.api.limits import too_large
 from mfgviz.api.problems import responses
-from mfgviz.api.routes.common import PAGE, Cursor, IfNoneMatch, Limit, Reference, kept, make_router
-from mfgviz.errors import EmptyGeometryError
+from mfgviz.api.routes.common import PAGE, Cursor, IfNoneMatch, Limit, Number, Reference, kept, make_router
+from mfgviz.errors import EmptyGeometryError, InvalidInputError
 from mfgviz.service import check_file_name
 
 router = make_router("revisions", 404)
@@ -22,6 +25,7 @@ router = make_router("revisions", 404)
 # A CAD file is looked into by a process of its own; more of them at a time would only be slower.
 LOOKS_AT_ONCE = 2
 _looking = CapacityLimiter(LOOKS_AT_ONCE)
+FileName = Annotated[str, Query(min_length=1, max_length=255, description="Its extension says the format.")]
 _BINARY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -55,19 +59,57 @@ async def put_geometry(
     caller: Submitter,
     reference: Reference,
     request: Request,
-    file_name: Annotated[
-        str, Query(min_length=1, max_length=255, description="Its extension says the format.")
-    ],
+    file_name: FileName,
 ) -> wire.Revision:
     """Let a revision show another CAD file: the request's body, as it is. A file that cannot be used, is too
     large or breaks off leaves nothing behind; the one that the revision shows already changes nothing."""
     name = check_file_name(file_name)
     await to_thread.run_sync(caller.service.check_attachable, reference)
-    most = caller.server.runtime.settings.geometry_max_bytes
+    async with received(caller, request, name) as path:
+        return await to_thread.run_sync(caller.service.attach, reference, path, name, limiter=_looking)
+
+
+@router.post(
+    "/parts/{number}/revisions/geometry",
+    status_code=201,
+    openapi_extra=_BINARY,
+    responses=responses(409, 413),
+)
+async def add_revision_with_geometry(
+    caller: Submitter,
+    number: Number,
+    request: Request,
+    label: Annotated[str, Query(min_length=1, max_length=64, description="The revision's label.")],
+    file_name: FileName,
+    state: Annotated[wire.LifecycleWord, Query(description="Where it stands.")] = "in_work",
+    attributes: Annotated[str, Query(max_length=16_384, description="A JSON object.")] = "{}",
+) -> wire.Revision:
+    """Add a revision to a part together with the CAD file that it shows, the request's body: with a file that
+    cannot be used nothing is added. A released or obsolete one needs the scope review."""
+    require_for_state(caller, state)
+    name = check_file_name(file_name)
+    new = wire.read(wire.NewRevision, {"label": label, "state": state, "attributes": _object(attributes)})
+    await to_thread.run_sync(caller.service.check_addable, number, label)
+    async with received(caller, request, name) as path:
+        return await to_thread.run_sync(
+            caller.service.add_revision, number, new, path, name, limiter=_looking
+        )
+
+
+def _object(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("attributes is no JSON.", remedy='Such as {"finish": "brushed"}.') from error
+
+
+@asynccontextmanager
+async def received(caller: Caller, request: Request, name: str) -> AsyncIterator[FilePath]:
+    """A request's body as a file of that name's kind, for as long as the block runs."""
     with tempfile.TemporaryDirectory(prefix="mfgviz-upload-") as folder:
         path = FilePath(folder) / f"part{FilePath(name).suffix.lower()}"
-        await receive(request, path, most)
-        return await to_thread.run_sync(caller.service.attach, reference, path, name, limiter=_looking)
+        await receive(request, path, caller.server.runtime.settings.geometry_max_bytes)
+        yield path
 
 
 async def receive(request: Request, path: FilePath, most: int) -> None:
@@ -122,7 +164,4 @@ def clear_primary(caller: Submitter, reference: Reference) -> wire.Revision:
 
 
 def _require_for_primary(caller: Caller, reference: str) -> None:
-    from mfgviz.vocabulary import Scope
-
-    if caller.service.revision(reference).state in ("released", "obsolete"):
-        caller.require(Scope.REVIEW)
+    require_for_state(caller, caller.service.revision(reference).state)

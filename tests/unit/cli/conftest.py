@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
 from mfgviz.vocabulary import SAMPLERS
 from tests.support.commands import Answer, Run
+from tests.support.http import HttpServer, make_token
 
 CAPABILITIES = {
     "modes": ["control", "image", "text"],
@@ -37,6 +39,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime
     monkeypatch.setenv("MFGVIZ_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("MFGVIZ_REQUESTER", "ann")
     monkeypatch.setenv("MFGVIZ_LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("MFGVIZ_SERVER_URL", "")  # --server sets it for the whole process
     made = Runtime(Settings(data_dir=tmp_path / "data"))
     schema.upgrade(made.db)
     with made.db.begin() as session:
@@ -50,10 +53,37 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime
     made.close()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `both_doors` runs once against the database and once against a server."""
+    if metafunc.definition.get_closest_marker("both_doors"):
+        metafunc.parametrize("door", ["local", "server"], indirect=True)
+
+
 @pytest.fixture
-def run(runtime: Runtime, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def server(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
+    """A real server over the data folder, and settings that let commands ask it as an admin named ann."""
+    running = HttpServer(replace(runtime.settings, requests_per_minute=100_000)).start()
+    monkeypatch.setenv("MFGVIZ_SERVER_URL", running.url)
+    monkeypatch.setenv("MFGVIZ_TOKEN", make_token(runtime, "admin", "ann"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def door(request: pytest.FixtureRequest) -> str:
+    """What commands ask: `local` is the database, `server` an HTTP server."""
+    which: str = getattr(request, "param", "local")
+    if which == "server":
+        request.getfixturevalue("server")
+    return which
+
+
+@pytest.fixture
+def run(
+    runtime: Runtime, door: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
     """Runs the program's own `main`, exit code and all."""
-    del runtime
+    del runtime, door
 
     def act(*arguments: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["mfgviz", *arguments])

@@ -21,6 +21,7 @@ def asks(count: int, start: int = 0) -> str:
 
 
 # -- parts -----------------------------------------------------------------------------------------
+@pytest.mark.both_doors
 def test_an_import_can_update_parts_that_are_there(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "parts.csv"
     path.write_text("number,name,finish\nBRK-1,Renamed,brushed\nP-9,,raw\n")
@@ -42,6 +43,7 @@ def test_an_atomic_update_is_taken_back_as_a_whole(run: Run, tmp_path: Path) -> 
     assert run("parts", "show", "P-2").code == 3
 
 
+@pytest.mark.both_doors
 def test_bad_bytes_are_named_by_line_and_the_rest_goes_in(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "parts.csv"
     path.write_bytes(b"number,name\nP-1,Mutter\nP-2,Schl\xfcssel\nP-3,a\0b\nP-4,\x1b[31m\nP-5,\xc3\xbc\n")
@@ -68,6 +70,7 @@ def test_a_bad_head_is_said_once(run: Run, tmp_path: Path, head: str) -> None:
 
 
 # -- jobs ------------------------------------------------------------------------------------------
+@pytest.mark.both_doors
 def test_lines_come_from_stdin_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     text = b"\xef\xbb\xbf" + asks(2).encode() + b'{"revision": "BRK-1@A", "prompt": "Schl\xfcssel"}\n'
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
@@ -76,6 +79,7 @@ def test_lines_come_from_stdin_too(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert [one["line"] for one in done.json["rejected"]] == [3]
 
 
+@pytest.mark.both_doors
 @pytest.mark.parametrize(
     "line",
     [

@@ -60,6 +60,7 @@ def test_usage_errors_exit_with_two(run: Run) -> None:
 
 
 # -- parts and revisions --------------------------------------------------------------------------------
+@pytest.mark.both_doors
 def test_parts_are_added_listed_shown_and_changed(run: Run) -> None:
     assert run("parts", "add", "PN-7", "--name", "Motor bracket", "--attr", "mass_g=120", "--json").json[
         "attributes"
@@ -70,6 +71,7 @@ def test_parts_are_added_listed_shown_and_changed(run: Run) -> None:
     assert run("parts", "show", "PN-7", "--json").json["attributes"]["finish"] == "brushed"
 
 
+@pytest.mark.both_doors
 def test_errors_have_a_code_a_reason_a_remedy_and_an_exit_code(run: Run) -> None:
     twice = run("parts", "add", "BRK-1", "--json")
     assert (twice.code, twice.error["code"]) == (4, "duplicate-part")
@@ -121,6 +123,7 @@ def test_a_real_step_file_is_read_before_anything_is_written(run: Run, tmp_path:
     assert all(Path(one["file"]).exists() for one in drawn.json)
 
 
+@pytest.mark.both_doors
 def test_a_released_revision_does_not_change(run: Run) -> None:
     assert run("revisions", "set-state", "BRK-1@A", "released", "--source-state", "Frei").code == 0
     sample = Path(cli.__file__).parent.parent / "samples" / "flange.step"
@@ -130,6 +133,7 @@ def test_a_released_revision_does_not_change(run: Run) -> None:
 
 
 # -- jobs ------------------------------------------------------------------------------------------
+@pytest.mark.both_doors
 def test_submit_without_a_broker_queues_the_job_and_says_so(run: Run) -> None:
     answer = run(
         "jobs", "submit", "BRK-1@A", "{material}, {red|blue}", "--view", "iso", "--view", "top", "--json"
@@ -142,6 +146,7 @@ def test_submit_without_a_broker_queues_the_job_and_says_so(run: Run) -> None:
     assert again[0]["how"] == "joined"
 
 
+@pytest.mark.both_doors
 @pytest.mark.parametrize(
     ("options", "code"),
     [
@@ -162,6 +167,7 @@ def test_requests_that_cannot_be_rendered_queue_nothing(run: Run, options: list[
     assert run("jobs", "list", "--json").json == []
 
 
+@pytest.mark.both_doors
 def test_a_bad_template_field_names_those_that_exist(run: Run) -> None:
     answer = run("jobs", "submit", "BRK-1@A", "{colour}")
     assert answer.code == 5
@@ -191,6 +197,7 @@ def test_jobs_from_a_file_go_in_as_far_as_they_can(run: Run, tmp_path: Path) -> 
     assert "3 lines" in some.err
 
 
+@pytest.mark.both_doors
 def test_jobs_are_shown_explained_cancelled_and_retried(run: Run) -> None:
     (job,) = run("jobs", "submit", "BRK-1@A", "steel", "--json").json
     number = str(job["job"])
@@ -219,6 +226,7 @@ def test_renders_are_listed_exported_and_verified(run: Run, rendered: int, tmp_p
     assert run("renders", "export", "999", "--out", str(tmp_path / "x.png")).code == 3
 
 
+@pytest.mark.both_doors
 def test_waiting_for_a_finished_job_prints_its_renders(run: Run, rendered: int, tmp_path: Path) -> None:
     del rendered
     answer = run("jobs", "wait", "1", "--out", str(tmp_path / "out"), "--json")

@@ -56,6 +56,7 @@ def test_an_interrupt_exits_with_130(
     assert run("parts", "list").code == 130
 
 
+@pytest.mark.both_doors
 def test_text_that_is_no_unicode_is_refused(run: Run) -> None:
     assert run("parts", "show", "\udcff").code in (3, 5)
     assert run("parts", "add", "P-2", "--name", "\udcff", "--json").error["code"] == "invalid-input"
@@ -127,6 +128,7 @@ def test_values_are_shown_as_people_read_them() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.both_doors
 def test_a_terminal_gets_tables(run: Run, monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> None:
     monkeypatch.setattr(Output, "is_terminal", property(lambda self: not self.as_json))
     monkeypatch.setenv("COLUMNS", "200")
@@ -146,6 +148,7 @@ def test_a_terminal_gets_tables(run: Run, monkeypatch: pytest.MonkeyPatch, runti
 
 
 # -- single asks ------------------------------------------------------------------------------------------
+@pytest.mark.both_doors
 def test_a_picture_starts_from_a_file_clay_or_nothing(run: Run, runtime: Runtime, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), "red").save(tmp_path / "start.jpg")
     (job,) = run("jobs", "submit", "BRK-1@A", "steel", "--image", str(tmp_path / "start.jpg"), "--json").json
@@ -161,6 +164,7 @@ def test_a_picture_starts_from_a_file_clay_or_nothing(run: Run, runtime: Runtime
     assert broken.error["code"] == "image-unreadable"
 
 
+@pytest.mark.both_doors
 def test_a_camera_comes_from_a_file(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "camera.json"
     path.write_text('{"eye_mm": [0, -300, 50], "forward": [0, 1, 0], "up": [0, 0, 1]}')
@@ -175,6 +179,7 @@ def test_a_camera_comes_from_a_file(run: Run, tmp_path: Path) -> None:
     assert run(*words).error["code"] == "input-file-not-found"
 
 
+@pytest.mark.both_doors
 def test_a_finished_job_does_not_keep_the_others_from_being_cancelled(run: Run, rendered: int) -> None:
     del rendered  # its job, 1, has succeeded
     run("jobs", "submit", "BRK-1@A", "{a|b}")
@@ -204,6 +209,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(run: Run, monkeypatch: pytes
         assert "/proc/nowhere" in answer.error["message"]
 
 
+@pytest.mark.both_doors
 def test_what_a_mode_does_not_use_makes_no_other_picture(run: Run) -> None:
     def job(*words: str) -> int:
         return int(run("jobs", "submit", "BRK-1@A", "steel", *words, "--json").json[0]["job"])
@@ -212,6 +218,7 @@ def test_what_a_mode_does_not_use_makes_no_other_picture(run: Run) -> None:
     assert job("--mode", "text") == job("--mode", "text", "--view", "top", "--control-scale", "0.5")
 
 
+@pytest.mark.both_doors
 def test_a_starting_image_is_clay_or_stored(run: Run, tmp_path: Path) -> None:
     lines = [
         {"revision": "BRK-1@A", "prompt": "x", "mode": "image", "image": image}
@@ -223,6 +230,7 @@ def test_a_starting_image_is_clay_or_stored(run: Run, tmp_path: Path) -> None:
     assert [one["line"] for one in answer.json["rejected"]] == [2, 3, 4]
 
 
+@pytest.mark.both_doors
 def test_several_jobs_are_cancelled_and_retried_all_or_none(run: Run) -> None:
     run("jobs", "submit", "BRK-1@A", "{a|b}")
     assert run("jobs", "cancel", "1", "999").code == 3
@@ -233,6 +241,7 @@ def test_several_jobs_are_cancelled_and_retried_all_or_none(run: Run) -> None:
     assert [one["job"] for one in run("jobs", "retry", "1", "2", "--json").json] == [1, 2]
 
 
+@pytest.mark.both_doors
 def test_revisions_come_in_a_state_are_released_and_retired(run: Run) -> None:
     assert (
         run("revisions", "add", "BRK-1", "B", "--state", "in_review", "--json").json["state"] == "in_review"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,6 +18,8 @@ from mfgviz.cli.output import Output
 from mfgviz.jobs import Claimant, Failure
 from mfgviz.renditions import Made, Shown
 from mfgviz.runtime import Runtime
+from mfgviz.service import Service
+from mfgviz.wire import JobEvent
 from mfgviz.workers_seen import WorkerReport
 from tests.support.commands import Run
 
@@ -47,13 +50,15 @@ def fail(runtime: Runtime, claim: jobs.Claim) -> None:
 
 
 @contextmanager
-def worker(runtime: Runtime, work: Work) -> Iterator[None]:
-    """Works off what is queued, as long as the block runs."""
+def worker(runtime: Runtime, work: Work, begin: threading.Event | None = None) -> Iterator[None]:
+    """Works off what is queued, as long as the block runs, from when it may begin."""
     stop = threading.Event()
     broken: list[BaseException] = []
 
     def act() -> None:
         try:
+            while begin is not None and not begin.wait(0.01) and not stop.is_set():
+                pass
             while not stop.is_set():
                 claim = jobs.claim(runtime.db, Claimant("host:1"))
                 if claim is None:
@@ -77,8 +82,22 @@ def worker(runtime: Runtime, work: Work) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often, so that no step goes by unseen."""
-    monkeypatch.setattr(waiting, "POLL_S", 0.01)
-    monkeypatch.setattr(watching, "POLL_S", 0.01)
+    for name in ("POLL_S", "SERVER_POLL_S"):
+        monkeypatch.setattr(waiting, name, 0.01)
+        monkeypatch.setattr(watching, name, 0.01)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a command looks at the jobs that it waits for."""
+    begin, look = threading.Event(), waiting.wait_for
+
+    def wait_for(*arguments: Any) -> None:
+        begin.set()
+        look(*arguments)
+
+    monkeypatch.setattr(waiting, "wait_for", wait_for)
+    return begin
 
 
 @pytest.fixture
@@ -89,8 +108,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # -- submit --wait -----------------------------------------------------------------------------------
-def test_waiting_shows_steps_and_exports(run: Run, runtime: Runtime, tmp_path: Path) -> None:
-    with worker(runtime, paint()):
+@pytest.mark.both_doors
+def test_waiting_shows_steps_and_exports(
+    run: Run, runtime: Runtime, tmp_path: Path, watched: threading.Event
+) -> None:
+    with worker(runtime, paint(), watched):
         answer = run("jobs", "submit", "BRK-1@A", "steel", "--wait", "--out", str(tmp_path / "out"))
     assert answer.code == 0
     assert "No worker is running" in answer.err
@@ -102,6 +124,7 @@ def test_waiting_shows_steps_and_exports(run: Run, runtime: Runtime, tmp_path: P
     assert Path(path).exists()
 
 
+@pytest.mark.both_doors
 def test_waiting_on_a_terminal_ends_with_what_to_do_next(run: Run, runtime: Runtime, terminal: None) -> None:
     with runtime.db.begin() as session:
         workers_seen.report(session, WorkerReport("host:1", ("gpu",), "cpu", None))
@@ -113,6 +136,7 @@ def test_waiting_on_a_terminal_ends_with_what_to_do_next(run: Run, runtime: Runt
     assert "mfgviz renders export 1" in answer.out
 
 
+@pytest.mark.both_doors
 def test_a_failed_job_is_told_and_exits_with_seven(run: Run, runtime: Runtime, terminal: None) -> None:
     with worker(runtime, fail):
         answer = run("jobs", "submit", "BRK-1@A", "{a|b}", "--wait")
@@ -123,6 +147,7 @@ def test_a_failed_job_is_told_and_exits_with_seven(run: Run, runtime: Runtime, t
     assert (as_json.code, as_json.error["code"], as_json.json) == (7, "job-failed", [])
 
 
+@pytest.mark.both_doors
 def test_lines_of_a_file_are_waited_for_with_one_bar(
     run: Run, runtime: Runtime, terminal: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +165,7 @@ def test_lines_of_a_file_are_waited_for_with_one_bar(
 
 def test_the_position_is_told_while_a_job_waits(run: Run, runtime: Runtime) -> None:
     run("jobs", "submit", "BRK-1@A", "first")
-    seen: list[waiting.Progress] = []
+    seen: list[JobEvent] = []
     run("jobs", "submit", "BRK-1@A", "second")
 
     def stop() -> None:
@@ -148,10 +173,12 @@ def test_the_position_is_told_while_a_job_waits(run: Run, runtime: Runtime) -> N
             for job_id in (1, 2):
                 jobs.cancel(session, job_id, "ann")
 
-    waiting.wait_for(runtime, [2], seen.append, alive=stop)
+    out = Output(_settings=runtime.settings, _doors=Service(runtime, "ann"))
+    waiting.wait_for(out, [2], seen.append, alive=stop)
     assert [waiting.line_of(one) for one in seen] == ["queued, position 2", "cancelled"]
 
 
+@pytest.mark.both_doors
 def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_stop_them(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,11 +192,13 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_stop_them(
     assert run("jobs", "show", "1", "--json").json["state"] == "queued"
 
 
+@pytest.mark.both_doors
 def test_waiting_for_a_job_that_is_not_there_is_refused(run: Run) -> None:
     assert run("jobs", "wait", "999").code == 3
 
 
 # -- watch ----------------------------------------------------------------------------------------------
+@pytest.mark.both_doors
 def test_watching_tells_every_change_until_the_queue_is_idle(run: Run, runtime: Runtime) -> None:
     run("jobs", "submit", "BRK-1@A", "{a|b}")
     with worker(runtime, paint()):
@@ -180,6 +209,7 @@ def test_watching_tells_every_change_until_the_queue_is_idle(run: Run, runtime: 
     assert run("jobs", "watch", "--until-idle", "--json").out == ""
 
 
+@pytest.mark.both_doors
 def test_watching_on_a_terminal_draws_the_queue(run: Run, runtime: Runtime, terminal: None) -> None:
     run("jobs", "submit", "BRK-1@A", "{a|b}")
     with worker(runtime, paint()):
@@ -211,6 +241,7 @@ def test_a_replay_need_not_be_waited_for(run: Run, rendered: int) -> None:
 
 
 # -- export ---------------------------------------------------------------------------------------------
+@pytest.mark.both_doors
 def test_the_format_and_the_file_must_agree(run: Run, rendered: int, tmp_path: Path) -> None:
     one = str(rendered)
     mixed = run("renders", "export", one, "--out", str(tmp_path / "a.png"), "--format", "webp")
