@@ -32,16 +32,27 @@ demo: $(VENV)/.installed ## Set everything up and render a sample part, start to
 test: $(VENV)/.installed-dev apt-test-deps ## Set everything up and run all tests
 	$(BIN)/python -m pytest $(TESTS)
 
-# FreeCAD reads .FCStd files. Where it may not be installed its tests are reported as skipped.
+.PHONY: test-freecad
+test-freecad: $(VENV)/.installed-dev apt-test-deps ## Run the tests of the FreeCAD add-on alone, in FreeCAD
+	$(BIN)/python -m pytest tests/hosts/freecad tests/unit/freecad $(TESTS)
+
+# FreeCAD reads .FCStd files, and runs the add-on in a window under Xvfb. Where it may not be installed its
+# tests are reported as skipped.
+TEST_PACKAGES := freecad xvfb xauth
 .PHONY: apt-test-deps
 apt-test-deps:
-	@command -v freecadcmd >/dev/null && exit 0; \
-	command -v apt-get >/dev/null || { echo "FreeCAD is not installed: its tests are skipped. Install freecad."; exit 0; }; \
+	@command -v freecad >/dev/null && command -v xvfb-run >/dev/null && command -v xauth >/dev/null && exit 0; \
+	command -v apt-get >/dev/null \
+	  || { echo "FreeCAD's tests are skipped. To run them, install FreeCAD, Xvfb (xvfb-run) and xauth."; exit 0; }; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo=sudo; \
-	else echo "FreeCAD is not installed: its tests are skipped. Run: apt-get install freecad"; exit 0; fi; \
-	echo "Installing FreeCAD for the tests …"; \
-	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	  $$sudo apt-get install -y -qq --no-install-recommends freecad >/dev/null
+	else echo "FreeCAD's tests are skipped. To run them: apt-get install $(TEST_PACKAGES)"; exit 0; fi; \
+	echo "Installing $(TEST_PACKAGES) for the tests …"; \
+	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends $(TEST_PACKAGES) >/dev/null
+
+.PHONY: freecad-addon
+freecad-addon: | $(BIN)/python ## Build dist/mfgviz-freecad-VERSION.zip for FreeCAD's Addon Manager
+	$(BIN)/python -m plugins.build_freecad
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## Style, types and layers

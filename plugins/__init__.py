@@ -1,0 +1,1 @@
+"""Adapters to foreign programs. They speak HTTP to the API and import nothing of mfgviz."""

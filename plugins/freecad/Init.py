@@ -1,0 +1,1 @@
+"""FreeCAD executes this file at its start, also without a window: nothing is loaded before it is needed."""

@@ -1,0 +1,1 @@
+"""The root of the FreeCAD add-on; `mfgviz_freecad` is the package that FreeCAD imports."""

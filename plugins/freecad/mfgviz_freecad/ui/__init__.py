@@ -1,0 +1,1 @@
+"""Dock, strip of renders, dialogs: Qt alone."""
