@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +16,11 @@ import psutil
 import pytest
 from PIL import Image
 
+from mfgviz.client import Client
+from mfgviz.errors import ServerUnavailableError
 from tests.integration.conftest import SAMPLE
 from tests.support.commands import Answer
+from tests.support.workers import eventually
 
 PROGRAM = [sys.executable, "-c", "from mfgviz.cli import main; main()"]
 ENDS_S = 60
@@ -42,7 +47,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "MFGVIZ_DATA_DIR": str(folder)},
+            env={**os.environ, "MFGVIZ_DATA_DIR": str(folder), "MFGVIZ_API_PORT": "0"},
         )
         assert self.process.stdout is not None
         told = self.process.stdout.readline()
@@ -73,7 +78,7 @@ def up(folder: Path) -> Iterator[Up]:
 
 
 def test_up_renders_until_ctrl_c_and_leaves_no_process_behind(up: Up, folder: Path) -> None:
-    assert len(up.family) >= 2
+    assert len(up.family) >= 3
     second = run(folder, "up")
     assert (second.code, second.error["code"]) == (4, "already-running")
     assert str(up.process.pid) in second.error["message"]
@@ -87,6 +92,33 @@ def test_up_renders_until_ctrl_c_and_leaves_no_process_behind(up: Up, folder: Pa
     assert checked.code == 0, checked.out
     assert {one["what"]: one["health"] for one in checked.json}["workers"] == "ok"
     assert up.end(signal.SIGINT) == 0
+
+
+def test_up_serves_the_api_and_lets_its_user_in(up: Up, folder: Path) -> None:
+    with Client(up.told["connect"]) as client:
+        me = client.me()
+        assert (me.role, me.requester) == ("admin", getpass.getuser())
+        assert client.queue().workers == 1
+    kept = folder / "api-token"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert kept.read_text().strip() == up.told["token"]
+    assert up.told["token"] not in "".join(log.read_text() for log in (folder / "logs").iterdir())
+    api = next(one for one in up.family if "serve" in one.cmdline())
+    api.kill()
+
+    def is_back() -> bool:
+        try:
+            with Client(up.told["connect"]) as client:
+                return client.me().role == "admin"
+        except ServerUnavailableError:
+            return False
+
+    eventually(is_back, 60, "the API, started again on its port")
+    up.family += psutil.Process(up.process.pid).children(recursive=True)
+    assert up.end(signal.SIGTERM) == 0
+    again = Up(folder)
+    assert again.told["token"] == up.told["token"]
+    assert again.end(signal.SIGINT) == 0
 
 
 def test_when_up_is_killed_its_children_end_and_it_starts_again(up: Up, folder: Path) -> None:
