@@ -103,6 +103,16 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
+class HttpServer(uvicorn.Server):
+    """A server that ends its event streams when it is to stop, instead of waiting for them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: streams first."""
+        server: Server = self.config.app.state.server  # type: ignore[union-attr] # the app of make_server
+        server.hub.release()
+        await super().shutdown(sockets)
+
+
 def make_server(settings: Settings) -> uvicorn.Server:
     """The server, ready to run on sockets that listen."""
     config = uvicorn.Config(
@@ -112,7 +122,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    return uvicorn.Server(config)
+    return HttpServer(config)
 
 
 def run(settings: Settings, listening: socket.socket) -> None:

@@ -128,13 +128,16 @@ class Hub:
         if self.url is not None:
             self._tasks.append(asyncio.create_task(self._read()))
 
+    def release(self) -> None:
+        """Let everybody go: their streams end."""
+        for one in self._subscriptions:
+            one.queue.put_nowait(None)
+
     async def stop(self) -> None:
-        """Let everybody go."""
+        """Read and look no more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for one in self._subscriptions:
-            one.queue.put_nowait(None)
 
     # -- listening ----------------------------------------------------------------------------------------
     async def listen(self, wanted: Subscription, last_event_id: str | None) -> AsyncIterator[bytes]:

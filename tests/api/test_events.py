@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from PIL import Image
 
 from mfgviz import jobs
 from mfgviz.client import Client, _parse_events
@@ -20,7 +19,7 @@ from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
 from mfgviz.wire import JobBody, JobEvent, PreviewEvent
 from tests.api.conftest import ClientOf
-from tests.api.test_resources import render_one
+from tests.api.test_resources import pictures, render_one
 from tests.support.http import HttpServer, client_of, make_token
 from tests.support.servers import Redis
 from tests.support.workers import eventually
@@ -75,8 +74,7 @@ def test_a_job_tells_where_it_stands_until_it_ends(engineer: Client, runtime: Ru
     (shown,) = [event for event in listener.heard if isinstance(event, PreviewEvent)]
     assert (shown.step, shown.url) == (2, f"/api/v1/jobs/{job_id}/preview?step=2")
     assert engineer.preview(job_id) == (2, b"\xff\xd8 small")
-    images = _pictures(runtime, claim)
-    jobs.complete(runtime.db, claim, job_id, images)
+    jobs.complete(runtime.db, claim, job_id, pictures(runtime, claim.jobs[0]))
     live.tell([Told(job_id, "engineer")])
     assert listener.ended.wait(20)
     steps = [event.step for event in listener.jobs if event.state == "running"]
@@ -88,15 +86,6 @@ def test_a_job_tells_where_it_stands_until_it_ends(engineer: Client, runtime: Ru
     with pytest.raises(JobNotFoundError):
         engineer.preview(job_id + 1)
     live.close()
-
-
-def _pictures(runtime: Runtime, claim: jobs.Claim) -> list[jobs.NewRendition]:
-    from mfgviz import renditions
-    from mfgviz.renditions import Shown
-
-    request = claim.jobs[0].request
-    shown = Shown("BRK-1", "A", request, request.fingerprint())
-    return [renditions.store(runtime.blobs, Image.new("RGB", (64, 64)), shown, 0, {})]
 
 
 def test_a_requester_hears_of_all_their_jobs_and_no_others(client_for: ClientOf, runtime: Runtime) -> None:

@@ -26,12 +26,13 @@ from mfgviz.errors import (
     RevisionNotFoundError,
     TemplateNotFoundError,
 )
-from mfgviz.jobs import Claimant
+from mfgviz.jobs import Claimant, ClaimedJob, NewRendition
 from mfgviz.records import Geometry, IdempotencyKey, RenderJob, utcnow
-from mfgviz.renditions import Shown
+from mfgviz.renditions import Made, Shown
 from mfgviz.runtime import Runtime
 from mfgviz.service import Service
 from mfgviz.settings import Settings
+from mfgviz.vocabulary import FidelityVerdict
 from mfgviz.wire import (
     JobBody,
     NewPart,
@@ -53,14 +54,22 @@ def render_one(runtime: Runtime, count: int = 1) -> list[int]:
     claim = jobs.claim(runtime.db, Claimant("host:1", max_images=1))
     assert claim is not None
     job = claim.jobs[0]
+    return jobs.complete(runtime.db, claim, job.id, pictures(runtime, job, count))
+
+
+def pictures(runtime: Runtime, job: ClaimedJob, count: int = 1) -> list[NewRendition]:
+    """Stored pictures of a job, the second judged not to show its part."""
     shown = Shown("BRK-1", "A", job.request, job.request.fingerprint())
-    images = [
+    verdicts = (
+        Made(0, job.request.sampling.seed, 1.0, 0.97, FidelityVerdict.PASSED, {"complaints": []}),
+        Made(1, 1, 1.0, 0.02, FidelityVerdict.MARKED, {"complaints": ["The hole at (3, 4) is missing."]}),
+    )
+    return [
         renditions.store(
-            runtime.blobs, Image.new("RGB", (64, 64), (10 * i, 80, 90)), shown, i, {"torch": "1"}
+            runtime.blobs, Image.new("RGB", (64, 64), (10 * made.index, 80, 90)), shown, made, {"torch": "1"}
         )
-        for i in range(count)
+        for made in verdicts[:count]
     ]
-    return jobs.complete(runtime.db, claim, job.id, images)
 
 
 # -- parts and revisions ------------------------------------------------------------------------------
@@ -372,6 +381,9 @@ def test_a_render_is_reviewed_and_stands_for_its_revision(
     assert engineer.set_primary("BRK-1@A", other).primary_render == other
     assert [one.is_primary for one in engineer.renders(revision="BRK-1@A").items] == [True, False]
     rejected = approver.review(other, ReviewBody(state="rejected"))
+    assert (rejected.fidelity, rejected.fidelity_passed) == (0.02, False)
+    assert rejected.fidelity_notes == ["The hole at (3, 4) is missing."]
+    assert (approved.fidelity_verdict, approved.fidelity_passed) == ("passed", True)
     assert not rejected.is_primary  # a rejected one stands for nothing
     assert engineer.revision("BRK-1@A").primary_render is None
     with pytest.raises(IllegalMoveError, match="rejected"):
