@@ -29,19 +29,23 @@ WORKBENCH = "MfgvizWorkbench"
 class Heart:
     """How long the event loop was away.
 
-    On a machine with other work a thread waits for its turn: the kernel counts that (schedstat), and a gap
-    counts without it. What is left is time that the window's thread computed, or waited for something.
+    On a machine with other work a thread waits for its turn, and so does the X server that it draws on: the
+    kernel counts that (schedstat), and a gap counts without it, but never less than the processor time of the
+    window's thread. What is left is time that it computed, or waited for something.
     """
 
     def __init__(self) -> None:
         self._timer = QtCore.QTimer()
         self._timer.setTimerType(QtCore.Qt.PreciseTimer)
         self._timer.timeout.connect(self._beat)
-        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._schedstats = [
+            Path(f"/proc/self/task/{threading.get_native_id()}/schedstat"),
+            *_display_server(),
+        ]
         self.gaps: list[tuple[float, float, str]] = []
         self.worst: list[tuple[float, str, float]] = []
         self.label = ""
-        self._last: tuple[float, float] | None = None
+        self._last: tuple[float, float, float] | None = None
 
     def start(self) -> None:
         """From now on."""
@@ -53,19 +57,19 @@ class Heart:
         self.label = label
 
     def _beat(self) -> None:
-        now = (time.monotonic(), self._waited_s())
+        now = (time.monotonic(), self._waited_s(), time.thread_time())
         if self._last is not None:
             wall = now[0] - self._last[0]
-            counts = wall - (now[1] - self._last[1])
+            counts = max(wall - (now[1] - self._last[1]), now[2] - self._last[2])
             self.gaps.append((wall, counts, self.label))
             if counts > NOTABLE_S:
                 self.worst.append((round(counts, 3), self.label, round(now[0], 2)))
         self._last = now
 
     def _waited_s(self) -> float:
-        """How long this thread was ready to run while others ran."""
+        """How long this thread, and the X server, were ready to run while others ran."""
         try:
-            return int(self._schedstat.read_text().split()[1]) / 1e9
+            return sum(int(one.read_text().split()[1]) for one in self._schedstats) / 1e9
         except (OSError, IndexError):
             return 0.0
 
@@ -76,6 +80,19 @@ class Heart:
             held = found.setdefault(label, [0.0, 0.0])
             held[0], held[1] = max(held[0], wall), max(held[1], counts)
         return {label: [round(one, 4) for one in pair] for label, pair in found.items()}
+
+
+def _display_server() -> list[Path]:
+    """The scheduler's figures of the X server of this display."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (one / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "Xvfb" in words[0] and os.environ.get("DISPLAY", "?").split(".")[0] in words:
+            found.append(one / "schedstat")
+    return found
 
 
 class Drive:
