@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -302,8 +302,8 @@ class Service:
             answers = jobs.submit(session, submissions, self.actor)
             told = wire.SubmitAnswer(items=[wire.Submitted(job=one.job_id, how=one.how) for one in answers])
             if key is not None:
-                row = session.get_one(IdempotencyKey, (self.actor, key))
-                row.answer = told.model_dump()
+                mine = (IdempotencyKey.requester == self.actor) & (IdempotencyKey.key == key)
+                session.execute(update(IdempotencyKey).where(mine).values(answer=told.model_dump()))
         new = [one.job_id for one in answers if one.how == "new"]
         self._later(lambda: self.runtime.doorbell.ring(TASK_RENDER, new[:RING_AT_MOST]))
         self._tell(new)
