@@ -7,6 +7,8 @@ decided in the database when a worker claims. So a lost, doubled or late message
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mfgviz.errors import BrokerUnavailableError
@@ -16,6 +18,7 @@ from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +71,14 @@ def make_celery(settings: Settings) -> Celery:
 
 
 class Doorbell:
-    """Rings workers by task name. A broker that is down is reported, never an error of the caller's."""
+    """Rings workers by task name, over one connection that is kept, from any thread. A broker that is down is
+    reported, never an error of the caller's."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._app: Celery | None = None
+        self._connection: Connection | None = None
+        self._lock = threading.RLock()
 
     @property
     def app(self) -> Celery:
@@ -111,9 +117,11 @@ class Doorbell:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._app is not None:
-            self._app.close()
-            self._app = None
+        with self._lock:
+            self._drop()
+            if self._app is not None:
+                self._app.close()
+                self._app = None
 
     def _send(self, task: str, ids: list[int]) -> None:
         def publish(connection: Any) -> None:
@@ -124,17 +132,34 @@ class Doorbell:
         self._with_connection(publish)
 
     def _with_connection(self, action: Any) -> Any:
+        """Do that over the kept connection; where it has died meanwhile, once more over a new one."""
         from kombu.exceptions import ChannelError, KombuError, OperationalError
 
-        try:
-            with self.app.connection_for_write() as connection:
-                return action(connection)
-        except ChannelError:
-            return 0  # the queue was never declared: nothing waits in it
-        except (KombuError, OperationalError, OSError, *_transport_errors()) as error:
-            url = self._settings.celery_broker_url
-            told = mask_text(str(error), url).rstrip(".")
-            raise BrokerUnavailableError(f"The broker {mask_secret(url)} does not answer: {told}.") from error
+        with self._lock:
+            while True:
+                kept = self._connection is not None
+                try:
+                    if self._connection is None:
+                        self._connection = self.app.connection_for_write()
+                    return action(self._connection)
+                except ChannelError:
+                    self._drop()
+                    return 0  # the queue was never declared: nothing waits in it
+                except (KombuError, OperationalError, OSError, *_transport_errors()) as error:
+                    self._drop()
+                    if kept:
+                        continue
+                    url = self._settings.celery_broker_url
+                    told = mask_text(str(error), url).rstrip(".")
+                    raise BrokerUnavailableError(
+                        f"The broker {mask_secret(url)} does not answer: {told}."
+                    ) from error
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # it is broken, or it is not: it is not used any more
+                connection.release()
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
