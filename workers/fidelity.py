@@ -95,7 +95,8 @@ class Judge:
         answers = torch.sigmoid(logits)[0].numpy()
         # What is unlike all that the regression was fitted on (noise, an empty picture) has no outline
         # either.
-        return min(probability, 2 * _outline_share(inputs, answers)), answers
+        most = float(np.clip((_outline_share(inputs, answers) - 0.35) / 0.3, 0, 1))
+        return min(probability, most), answers
 
 
 def _outline_share(inputs: torch.Tensor, answers: Cells) -> float:
