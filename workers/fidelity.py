@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from workers.judge.inputs import judge_input
-from workers.judge.network import INVENTED, MISSING, STRIDE, SURFACE, JudgeNetwork
+from workers.judge.network import INVENTED, MISSING, STRIDE, SURFACE, JudgeNetwork, both_ways
 from workers.judge.pooling import Calibration, pooled
 from workers.judge.regions import EDGE, Feature, find_features
 
@@ -90,9 +90,22 @@ class Judge:
     @torch.inference_mode()
     def look(self, inputs: torch.Tensor) -> tuple[float, Cells]:
         """Probability, and the local answers (3, h, w) in 0 to 1, of one input."""
-        logits = self.network(inputs)
+        logits = both_ways(self.network, inputs)
         probability = float(self.calibration.probability(pooled(logits))[0])
-        return probability, torch.sigmoid(logits)[0].numpy()
+        answers = torch.sigmoid(logits)[0].numpy()
+        # What is unlike all that the regression was fitted on (noise, an empty picture) has no outline
+        # either.
+        most = float(np.clip((_outline_share(inputs, answers) - 0.35) / 0.3, 0, 1))
+        return min(probability, most), answers
+
+
+def _outline_share(inputs: torch.Tensor, answers: Cells) -> float:
+    """How much of the part's outline is drawn; 1 where the picture holds none."""
+    cells = _blocks(inputs[0, 7].numpy()).mean((1, 3)) > 0.5
+    outline = np.asarray(cells & ~ndimage.binary_erosion(cells, border_value=1))
+    drawn = (answers[MISSING] <= SURE) & (answers[SURFACE] <= SURE)
+    share = _share(drawn, outline)
+    return 1.0 if share is None else share
 
 
 @cache

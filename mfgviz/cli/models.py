@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -140,6 +141,39 @@ def check(out: Output, name: str, refresh: bool) -> None:
     with out.runtime.db.begin() as session:
         core.refresh_model(session, ModelSpec.from_json(seen["spec"]), seen["capabilities"], out.actor)
     out.item({"name": name, "weights_digest": found}, f"The weights of {name} are the recorded ones.")
+
+
+@models.command()
+@click.argument("name")
+@click.option("--quick", is_flag=True, help="A quarter of the parts, and no table of samplers: minutes.")
+@click.option("--cases", type=click.IntRange(1), help="So many parts instead.")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), help="For the contact sheets. [evaluations/NAME]"
+)
+@command_output
+def evaluate(out: Output, name: str, quick: bool, cases: int | None, folder: Path | None) -> None:
+    """Measure a model's pictures: outlines, edges, holes, colours, materials, fidelity, seconds.
+
+    On parts of families that the studio model was never trained on, beside the path tracer's pictures and
+    plain shading of the same maps. --json prints the figures by name, their bars, and reasons for what is
+    null.
+
+    \b
+    Example: mfgviz models evaluate studio --quick
+    """
+    from mfgviz import models as core
+    from mfgviz import toolbox
+    from mfgviz.cli.evaluation import show
+
+    with out.runtime.db.read() as session:
+        spec = core.spec_of(core.get_model(session, name))
+    target = folder or out.runtime.settings.data_dir.absolute() / "evaluations" / name
+    asked = {"spec": spec.as_json(), "quick": quick, "cases": cases, "out_dir": str(target)}
+    found = toolbox.run_tool("evaluate-model", asked, tells=True)
+    if out.as_json:
+        out.json(found)
+    else:
+        show(out, found)
 
 
 def _pair(text: str) -> tuple[str, str]:

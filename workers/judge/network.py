@@ -104,5 +104,12 @@ class JudgeNetwork(nn.Module):
         return answer
 
 
+def both_ways(network: JudgeNetwork, x: torch.Tensor) -> torch.Tensor:
+    """The mean of the logits of an input and of its mirror image, which tell of the same shapes."""
+    turned = x.flip(-1)
+    turned[:, 3] *= -1  # normals to the right now point to the left
+    return (network(x) + network(turned).flip(-1)) / 2
+
+
 def _twice(x: torch.Tensor) -> torch.Tensor:
     return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from workers.studio.training.config import TrainingConfig, load_config
+from workers.studio.training.judge_stages import STAGES
 
 
 @click.group()
@@ -17,6 +18,8 @@ from workers.studio.training.config import TrainingConfig, load_config
 @click.pass_context
 def main(context: click.Context, name: str) -> None:
     """Make the studio model: parts, render, maps, pack, text, denoiser, decoder, export, sheet.
+
+    Make what judges it: pairs, judge, materials, evaluation-set.
 
     Data and checkpoints go to MFGVIZ_TRAINING_DIR (default ~/.cache/mfgviz/training). Every stage goes on
     from where it stopped.
@@ -151,6 +154,9 @@ def evaluate(config: TrainingConfig, count: int, weights: Path | None) -> None:
     pipeline.set_progress_bar_config(disable=True)
     click.echo(json.dumps(stage.evaluate(config, pipeline, folder, count), indent=2))
 
+
+for stage_of_judge in STAGES:
+    main.add_command(stage_of_judge)
 
 if __name__ == "__main__":
     main()

@@ -22,26 +22,27 @@ from scipy import ndimage
 from torch.nn import functional
 
 from workers.judge.measures import around_part, auc, edge_scores, ssim
-from workers.judge.network import STRIDE, JudgeNetwork
+from workers.judge.network import STRIDE, JudgeNetwork, both_ways
 from workers.judge.pooling import Calibration, fit, pooled
 from workers.studio.control import CLAY, EDGES, MASK
 from workers.studio.training.maps import from_bytes
 from workers.studio.training.pairs import LEAST_CHANGED_PX, PairsConfig, changed, read_cases
 
-CROP_PX = 128
+CROP_PX = 64
 EDGE = 76  # of 255: an edge that counts
 NEAR_PX = 3  # an edge within this distance of another is the same one
-# Of the samples: pictures beside their own maps, beside another version's; the rest beside a foreign part's.
-GENUINE, DEFECT = 0.42, 0.52
+# Of the pairs: how many are genuine twice, and how many are beside a foreign part's maps.
+ANYWHERE, FOREIGN = 0.3, 0.04
+WHOLE = 0.12
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeConfig:
     """How many steps, how large, and how many minutes a run may take for them at most."""
 
-    steps: int = 2600
+    steps: int = 7500
     minutes: float = 1e9
-    batch: int = 12
+    batch: int = 32
     learning_rate: float = 1.5e-3
     seed: int = 5
     threads: int = 1
@@ -52,6 +53,7 @@ class PairsData:
 
     def __init__(self, cases: list[dict[str, Any]]) -> None:
         self.maps: list[NDArray[np.uint8]] = []
+        self.kinds = [[version["kind"] for version in case["versions"]] for case in cases]
         self.pictures: list[list[tuple[int, NDArray[np.uint8]]]] = []
         for case in cases:
             folder: Path = case["folder"]
@@ -92,45 +94,80 @@ def targets(shown: NDArray[np.uint8], told: NDArray[np.uint8]) -> NDArray[np.flo
     return blocks.max((2, 4)).astype(np.float32)
 
 
-def draw_sample(
-    data: PairsData, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    """A picture (H, W, 3), maps (8, H, W) and the answer (3, H/2, W/2), cut to CROP_PX."""
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
+
+
+def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
+    """Two samples of one place of one picture, each a picture (H, W, 3), maps (8, H, W) and the answer
+    (3, H/2, W/2), cut to CROP_PX: beside its own maps, and beside those of another version of the part.
+
+    Where they differ; else, of genuine pictures alone, anywhere on the part, so that no reflection and no
+    pattern is taken for a defect.
+    """
     place = int(rng.integers(len(data)))
-    shown = data.pictures[place]
+    shown, kinds = data.pictures[place], data.kinds[place]
     number, picture = shown[int(rng.integers(len(shown)))]
     own = data.maps[place][number]
+    nothing = np.zeros((3, own.shape[1] // STRIDE, own.shape[2] // STRIDE), np.float32)
     share = rng.random()
-    if share > GENUINE + DEFECT:
+    if share < ANYWHERE:
+        on = np.argwhere(own[4] > 127)
+        first, second = (_cut((picture, own, nothing), on[int(rng.integers(len(on)))], rng) for _ in range(2))
+        return [first, second]
+    if share > 1 - FOREIGN:
         told = data.maps[int(rng.integers(len(data)))][0]
         answer = targets(own, told)
     else:
-        version = number if share < GENUINE else int(rng.integers(len(data.maps[place])))
+        others = [n for n in range(len(kinds)) if n != number]
+        weights = np.array([_weight(kinds[number], kinds[n]) for n in others])
+        version = others[int(rng.choice(len(others), p=weights / weights.sum()))]
         told, answer = data.maps[place][version], data.answer(place, number, version)
     differing = np.argwhere(answer.max(0) > 0) * STRIDE
-    if len(differing) and rng.random() < 0.8:
-        middle = differing[int(rng.integers(len(differing)))] + rng.integers(-40, 41, 2)
-    else:
-        on = np.argwhere(told[4] > 127)
-        middle = on[int(rng.integers(len(on)))]
-    row, column = (int(np.clip(m - CROP_PX // 2, 0, picture.shape[0] - CROP_PX)) // 8 * 8 for m in middle)
-    cut = (slice(row, row + CROP_PX), slice(column, column + CROP_PX))
-    small = tuple(slice(one.start // STRIDE, one.stop // STRIDE) for one in cut)
-    return picture[cut], told[:, cut[0], cut[1]], answer[:, small[0], small[1]]
+    if not len(differing):
+        differing = np.argwhere(own[4] > 127)
+    middle = differing[int(rng.integers(len(differing)))]
+    at = rng.integers(1 << 30)
+    return [
+        _cut((picture, own, nothing), middle, np.random.default_rng(at)),
+        _cut((picture, told, answer), middle, np.random.default_rng(at)),
+    ]
+
+
+def _weight(shown: str, told: str) -> float:
+    """Small defects are drawn more often than whole other parts, which are soon learnt."""
+    return WHOLE if {shown, told} & {"wrong part", "mirrored part"} else 1.0
+
+
+def _cut(sample: Sample, middle: NDArray[Any], rng: np.random.Generator) -> Sample:
+    """A crop around a place, which lies anywhere within its inner half."""
+    picture, maps, answer = sample
+    moved = middle + rng.integers(-CROP_PX // 4, CROP_PX // 4 + 1, 2) - CROP_PX // 2
+    row, column = (
+        int(np.clip(m, 0, side - CROP_PX)) // STRIDE * STRIDE
+        for m, side in zip(moved, picture.shape[:2], strict=True)
+    )
+    large = (slice(row, row + CROP_PX), slice(column, column + CROP_PX))
+    few = tuple(slice(one.start // STRIDE, one.stop // STRIDE) for one in large)
+    return picture[large], maps[:, large[0], large[1]], answer[:, few[0], few[1]]
 
 
 def draw_batch(data: PairsData, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs (B, 11, H, W) and answers, with other colours, blur, noise and the mirror image mixed in."""
-    drawn = [draw_sample(data, rng) for _ in range(size)]
-    pictures = np.stack([_recoloured(picture, rng) for picture, _, _ in drawn])
+    drawn: list[Sample] = []
+    looks: list[NDArray[np.float32]] = []
+    while len(drawn) < size:
+        pair = draw_pair(data, rng)
+        at = rng.integers(1 << 30)  # both of a pair look the same
+        looks += [_recoloured(picture, np.random.default_rng(at)) for picture, _, _ in pair]
+        drawn += pair
     control = from_bytes(torch.from_numpy(np.stack([maps for _, maps, _ in drawn])))
-    inputs = torch.cat([torch.from_numpy(pictures).permute(0, 3, 1, 2), control], 1)
+    inputs = torch.cat([torch.from_numpy(np.stack(looks)).permute(0, 3, 1, 2), control], 1)
     answers = torch.from_numpy(np.stack([answer for _, _, answer in drawn]))
-    for row in range(size):
+    for row in range(0, len(drawn), 2):
         if rng.random() < 0.5:
-            inputs[row] = inputs[row].flip(-1)
-            inputs[row, 3] *= -1
-            answers[row] = answers[row].flip(-1)
+            inputs[row : row + 2] = inputs[row : row + 2].flip(-1)
+            inputs[row : row + 2, 3] *= -1
+            answers[row : row + 2] = answers[row : row + 2].flip(-1)
     return inputs, answers
 
 
@@ -220,8 +257,9 @@ def _kept_back(case: dict[str, Any]) -> bool:
 
 # -- from answers to a probability
 # ----------------------------------------------------------------------------
-# How many of the pictures that will be judged are genuine: what makes a probability of the score.
-PRIOR = 0.9
+# How many of the pictures that will be judged may be genuine: what makes a probability of the score.
+PRIORS = (0.5, 0.6, 0.7, 0.8, 0.9)
+MOST_REJECTED = 0.015
 # Pictures of two versions that differ by this much (of 255) in fewer pixels than LEAST_CHANGED_PX look alike.
 VISIBLE_LEVELS = 12
 
@@ -286,7 +324,7 @@ def _judge_one(
 ) -> None:
     picture, control = pair
     colours = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    found.features.append(pooled(network(torch.cat([colours, control], 1)))[0])
+    found.features.append(pooled(both_ways(network, torch.cat([colours, control], 1)))[0])
     if baselines:
         clay, edges, mask = control[0, CLAY].numpy(), control[0, EDGES].numpy(), control[0, MASK].numpy()
         image = picture.astype(np.float32) / 255
@@ -295,33 +333,41 @@ def _judge_one(
 
 
 def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration:
-    """The logistic regression, fitted on cases that the network was not trained on."""
+    """The logistic regression, fitted on cases that the network was not trained on.
+
+    It assumes as few genuine pictures as it may without rejecting more than MOST_REJECTED of those it is
+    fitted on.
+    """
     judged = judge_cases(network, [case for case in cases if _kept_back(case)])
-    return fit(np.stack(judged.features), judged.genuine, PRIOR)
+    features, genuine = np.stack(judged.features), np.array(judged.genuine)
+    for prior in PRIORS:
+        made = fit(features, judged.genuine, prior)
+        if (made.probability(features[genuine]) < 0.5).mean() <= MOST_REJECTED:
+            break
+    return made
 
 
 def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
-    """ROC AUC for each kind of defect, of the judge and of two plain measures, and the share of genuine
-    pictures
-    that are rejected at one half."""
+    """ROC AUC for each kind of defect, of the judge and of two plain measures, for both sources of pictures
+    together and apart, and the share of genuine pictures that are rejected at one half."""
     scores = calibration.probability(np.stack(judged.features))
-    genuine = np.array(judged.genuine)
-    kinds = sorted(set(judged.kind) - {"genuine"})
+    genuine, kinds, sources = (np.array(one) for one in (judged.genuine, judged.kind, judged.source))
     measured = {"fidelity": scores, "ssim": np.array(judged.ssim), "edges": np.array(judged.edges)}
-    rows = {
-        kind: {
-            "count": int((np.array(judged.kind) == kind).sum()),
-            **{
-                name: round(auc(list(values[genuine]), list(values[np.array(judged.kind) == kind])), 4)
-                for name, values in measured.items()
-                if len(values)
-            },
-            "rejected": round(float((scores[np.array(judged.kind) == kind] < 0.5).mean()), 4),
-        }
-        for kind in kinds
-    }
+    measured = {name: values for name, values in measured.items() if len(values)}
+
+    def areas(kind: str, values: NDArray[Any], among: NDArray[np.bool_]) -> float | None:
+        good, bad = values[genuine & among], values[(kinds == kind) & among]
+        return round(auc(list(good), list(bad)), 4) if len(good) and len(bad) else None
+
+    everything = np.ones(len(genuine), bool)
+    rows: dict[str, Any] = {}
+    for kind in sorted(set(judged.kind) - {"genuine"}):
+        row: dict[str, Any] = {"count": int((kinds == kind).sum())}
+        row |= {name: areas(kind, values, everything) for name, values in measured.items()}
+        row |= {source: areas(kind, scores, sources == source) for source in sorted(set(judged.source))}
+        rows[kind] = row | {"rejected": round(float((scores[kinds == kind] < 0.5).mean()), 4)}
     rejects = {
-        source: round(float((scores[genuine & (np.array(judged.source) == source)] < 0.5).mean()), 4)
+        source: round(float((scores[genuine & (sources == source)] < 0.5).mean()), 4)
         for source in sorted(set(judged.source))
     }
     return {"auc": rows, "false_reject": rejects, "genuine": int(genuine.sum())}
@@ -332,6 +378,6 @@ def save_judge(network: JudgeNetwork, calibration: Calibration, told: dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     halves = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     save_file(halves, folder / "judge.safetensors")
-    text = json.dumps({"calibration": calibration.as_json(), "prior": PRIOR, "measured": told}, indent=1)
+    text = json.dumps({"calibration": calibration.as_json(), "measured": told}, indent=1)
     (folder / "calibration.json").write_text(text + "\n")
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

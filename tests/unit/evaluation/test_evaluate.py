@@ -1,0 +1,109 @@
+"""`mfgviz models evaluate` as a program, on the bundled model, with as few parts as can be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mfgviz import models, schema
+from mfgviz.cli.evaluation import defects, figures
+from mfgviz.runtime import Runtime
+from mfgviz.settings import Settings
+from workers.evaluation.bars import BARS
+from workers.evaluation.cases import SET, EvaluationSet, camera_as_json, camera_of
+from workers.evaluation.subjects import rasterised
+from workers.families.testing import TinyMaps
+
+KEYS = (
+    "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "hole_recall", "ssim", "colour_obedience",
+    "material_obedience", "delta_e_part", "delta_e_floor", "family_gap", "seconds_512", "folder_mb",
+    "fidelity_auc", "fidelity_false_reject",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the worker side answers for two parts."""
+    from mfgviz import toolbox
+
+    folder = tmp_path_factory.mktemp("sheets")
+    spec = models.bundled_spec()
+    asked = {"spec": spec.as_json(), "quick": True, "cases": 2, "out_dir": str(folder)}
+    return toolbox.run_tool("evaluate-model", asked)
+
+
+def test_every_figure_is_there_or_has_a_reason(found: dict[str, Any]) -> None:
+    assert found["images"] == 2
+    for key in KEYS:
+        assert found[key] is not None or found["reasons"][key], key
+    for key in BARS:
+        assert found["bars"][key]["met"] in (True, False, None)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_baselines_stand_beside(found: dict[str, Any]) -> None:
+    assert found["baselines"]["path_traced"]["ssim"] == 1
+    assert found["baselines"]["path_traced"]["delta_e_part"] == 0
+    assert found["baselines"]["rasterised"]["silhouette_iou"] > 0.99
+
+
+def test_the_shipped_model_draws_the_outline(found: dict[str, Any]) -> None:
+    assert found["silhouette_iou"] > 0.9
+    assert found["folder_mb"] < 90
+
+
+def test_contact_sheets_are_pictures(found: dict[str, Any]) -> None:
+    assert set(found["sheets"]) == {"subjects", "judged"}
+    for path in found["sheets"].values():
+        with Image.open(path) as sheet:
+            assert sheet.width >= 3 * 256
+            assert np.asarray(sheet).std() > 10
+
+
+def test_tables_have_a_row_for_each_figure_and_each_defect(found: dict[str, Any]) -> None:
+    rows = {row["figure"]: row for row in figures(found)}
+    assert rows["ssim"]["bar"] == 0.88
+    assert rows["ssim"]["path_traced"] == 1
+    assert {row["defect"] for row in defects(found)} == set(found["fidelity_auc"])
+
+
+def test_a_model_that_is_not_recorded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from mfgviz.cli.models import evaluate
+    from mfgviz.errors import ModelNotFoundError
+
+    monkeypatch.setenv("MFGVIZ_DATA_DIR", str(tmp_path))
+    runtime = Runtime(Settings(data_dir=tmp_path))
+    schema.upgrade(runtime.db)
+    runtime.close()
+    result = CliRunner().invoke(evaluate, ["nonesuch", "--quick"])
+    assert isinstance(result.exception, ModelNotFoundError)
+
+
+# -- the set ----------------------------------------------------------------------------------------------
+def test_the_set_is_what_it_says() -> None:
+    having = EvaluationSet()
+    held = [case for case in having.cases if case.held_out]
+    assert len({case.family for case in held}) == 6
+    assert len(held) >= 40
+    assert all(case.truth.shape == (256, 256, 3) for case in having.cases)
+    assert sum(path.stat().st_size for path in SET.iterdir()) < 8e6
+    some = having.some(12)
+    assert (len(some), sum(not case.held_out for case in some)) == (12, 2)
+
+
+def test_cameras_survive_json() -> None:
+    case = EvaluationSet().cases[0]
+    again = camera_of(json.loads(json.dumps(camera_as_json(case.camera))))
+    assert camera_as_json(again) == camera_as_json(case.camera)
+
+
+def test_plain_shading_has_the_colour_it_is_given() -> None:
+    picture = rasterised(TinyMaps.of_sphere(64, 64), (200, 20, 20))  # type: ignore[arg-type]
+    assert picture[32, 32, 0] > 3 * picture[32, 32, 2]
