@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
@@ -28,20 +29,32 @@ Tensors = dict[str, torch.Tensor]
 OnStep = Callable[["StudioPipeline", int, torch.Tensor, Tensors], Tensors]
 
 
+GUIDANCE_DIM = 64
+
+
+def guidance_embedding(scales: torch.Tensor) -> torch.Tensor:
+    """Guidance scales (B,) as the sines and cosines (B, 64) that a distilled denoiser is told.
+
+    As latent consistency models do (Luo et al. 2023): those of a time step, of 1000 times what is above 1.
+    """
+    return get_timestep_embedding((scales.float() - 1) * 1000, GUIDANCE_DIM)
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What stays the same over all steps. With guidance, the batch is doubled, unwanted first."""
+    """What stays the same over all steps. Where the denoiser runs twice a step, the batch is doubled.
+
+    The unwanted half comes first. A distilled denoiser is told its guidance scale (B, 64) and runs once, unless
+    there is something to keep away from.
+    """
 
     text: torch.Tensor
     hint: torch.Tensor
     residuals: list[torch.Tensor]
+    told: torch.Tensor | None
+    guided: bool
     guidance_scale: float
     guidance_rescale: float
-
-    @property
-    def guided(self) -> bool:
-        """Whether the denoiser runs twice a step."""
-        return self.guidance_scale > 1
 
 
 class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
@@ -142,7 +155,12 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         # 2. Geometry
         size = self._size(height, width, control_image, image)
         control, scale = self._control(control_image, controlnet_conditioning_scale, batch, size)
-        conditions = self._conditions((wanted, unwanted), (control, scale), guidance, guidance_rescale)
+        twice = guidance > 1 and not (
+            self.distilled and negative_prompt_embeds is None and _says_nothing(negative_prompt)
+        )
+        conditions = self._conditions(
+            (wanted, unwanted if twice else None), (control, scale), guidance, guidance_rescale
+        )
         # 3. Time steps, and where to start
         self.scheduler.set_timesteps(
             num_inference_steps or self.config.default_steps, device=self._execution_device
@@ -206,20 +224,30 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             raise ValueError(f"{len(scales)} control strengths for {batch} pictures")
         return control.to(**place).expand(batch, -1, -1, -1), scales.clamp(0, 1)
 
+    @property
+    def distilled(self) -> bool:
+        """Whether the denoiser takes the guidance scale as a number and needs one evaluation a step."""
+        return self.unet.config.time_cond_proj_dim is not None
+
     def _conditions(
         self,
-        texts: tuple[torch.Tensor, torch.Tensor],
+        texts: tuple[torch.Tensor, torch.Tensor | None],
         geometry: tuple[torch.Tensor, torch.Tensor],
         guidance: float,
         rescale: float,
     ) -> Conditions:
+        """All that the steps share; with unwanted text, guidance is by two evaluations."""
         wanted, unwanted = texts
         hint, residuals = self.hint_encoder(*geometry)
-        if guidance <= 1:
-            return Conditions(wanted, hint, residuals, guidance, rescale)
-        doubled = [torch.cat([one, one]) for one in residuals]
-        both = torch.cat([unwanted.expand_as(wanted), wanted])
-        return Conditions(both, torch.cat([hint, hint]), doubled, guidance, rescale)
+        text = wanted
+        if unwanted is not None:
+            text = torch.cat([unwanted.expand_as(wanted), wanted])
+            hint, residuals = torch.cat([hint, hint]), [torch.cat([one, one]) for one in residuals]
+        told = None
+        if self.distilled:
+            scale = torch.full((len(text),), 1.0 if unwanted is not None else max(guidance, 1.0))
+            told = guidance_embedding(scale).to(text)
+        return Conditions(text, hint, residuals, told, unwanted is not None, guidance, rescale)
 
     def _predict(self, latents: torch.Tensor, timestep: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         """The denoiser's answer, guided towards the prompt (Ho and Salimans 2022).
@@ -233,6 +261,7 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             torch.cat([x, conditions.hint], 1),
             timestep,
             conditions.text,
+            timestep_cond=conditions.told,
             down_intrablock_additional_residuals=[one.clone() for one in conditions.residuals],
             return_dict=False,
         )[0]
@@ -292,6 +321,10 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         if output_type == "np":
             return arrays
         return [Image.fromarray((one * 255 + 0.5).astype(np.uint8)) for one in arrays]
+
+
+def _says_nothing(prompt: str | Sequence[str] | None) -> bool:
+    return not prompt or (not isinstance(prompt, str) and not any(prompt))
 
 
 def _step_arguments(scheduler: Any, eta: float, generator: Generators) -> dict[str, Any]:

@@ -14,14 +14,17 @@ from workers.studio.training.config import TrainingConfig, load_config
 @click.option(
     "--config", "name", default="first-cut", show_default=True, help="A preset's name, or a TOML file."
 )
+@click.option("--device", help="Where the networks are trained: cpu, cuda. Default: the preset's.")
+@click.option("--bf16/--no-bf16", default=None, help="Train in bfloat16. Default: the preset's.")
 @click.pass_context
-def main(context: click.Context, name: str) -> None:
-    """Make the studio model: parts, render, maps, pack, text, denoiser, decoder, export, sheet.
+def main(context: click.Context, name: str, device: str | None, bf16: bool | None) -> None:
+    """Make the studio model: parts, render, maps, pack, text, denoiser, distill, predict, decoder, export.
 
     Data and checkpoints go to MFGVIZ_TRAINING_DIR (default ~/.cache/mfgviz/training). Every stage goes on
     from where it stopped.
     """
-    context.obj = load_config(name)
+    given = {"device": device, "bf16": bf16}
+    context.obj = load_config(name, **{key: value for key, value in given.items() if value is not None})
 
 
 @main.command()
@@ -82,9 +85,20 @@ def pack(config: TrainingConfig) -> None:
 @click.pass_obj
 def denoiser(config: TrainingConfig, processes: int) -> None:
     """Train the denoiser, its hint encoder and the text encoder."""
-    from workers.studio.training.denoiser import train_denoiser_together
+    from workers.studio.training.denoiser import train_denoiser, train_together
 
-    train_denoiser_together(config, processes)
+    train_together(train_denoiser, config, processes)
+
+
+@main.command()
+@click.option("--processes", default=1, help="How many processes of one thread each.")
+@click.pass_obj
+def distill(config: TrainingConfig, processes: int) -> None:
+    """Teach a student to do in one evaluation what guidance takes two for."""
+    from workers.studio.training.denoiser import train_together
+    from workers.studio.training.distill import train_distilled
+
+    train_together(train_distilled, config, processes)
 
 
 @main.command()

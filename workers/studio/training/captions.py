@@ -27,8 +27,8 @@ MATERIALS: dict[str, tuple[str, ...]] = {
     "brass": ("brass",),
     "copper": ("copper",),
     "bronze": ("bronze", "bearing bronze"),
-    "titanium": ("titanium", "gunmetal titanium"),
-    "chrome": ("chrome", "chrome-plated steel", "chromed metal", "nickel-plated steel"),
+    "titanium": ("titanium", "grey titanium"),
+    "chrome": ("chrome", "chrome-plated steel", "chromed metal", "mirror chrome"),
     "gold": ("gold", "gold-plated metal"),
     "cast_iron": ("cast iron", "grey cast iron", "rough cast iron", "gray iron"),
     "rust": ("rusted steel", "rusty iron", "corroded steel", "rusty metal", "rust"),
@@ -38,6 +38,12 @@ MATERIALS: dict[str, tuple[str, ...]] = {
     "black_oxide": ("black oxide steel", "blackened steel", "burnished steel"),
     "cast_aluminium": ("cast aluminium", "cast aluminum", "die-cast aluminium", "sand-cast aluminium"),
     "ceramic": ("white ceramic", "ceramic", "porcelain"),
+    "wood": ("wood", "oak", "beech wood", "light wood", "wooden"),
+    "walnut": ("walnut", "dark wood", "walnut wood", "stained wood"),
+    "carbon": ("carbon fibre", "carbon fiber", "carbon", "carbon composite"),
+    "nickel": ("nickel", "nickel-plated brass", "electroless nickel"),
+    "gunmetal": ("gunmetal", "gunmetal steel", "dark gunmetal"),
+    "yellow_zinc": ("yellow zinc", "yellow passivated zinc", "yellow chromate zinc"),
 }
 COLOURS: dict[str, tuple[str, ...]] = {
     "red": ("red", "red", "bright red", "crimson", "scarlet", "signal red"),
@@ -71,6 +77,13 @@ COATS: dict[str, tuple[str, ...]] = {
     ),
     "paint": ("glossy {} paint", "{} painted", "{} lacquer", "shiny {} paint", "painted {}", "{} enamel"),
     "plastic": ("{} plastic", "{} plastic", "{} ABS plastic", "{} nylon", "{} polymer"),
+    "translucent": (
+        "translucent {} plastic",
+        "translucent {} plastic",
+        "frosted {} acrylic",
+        "see-through {} resin",
+        "{} translucent plastic",
+    ),
 }
 LIGHTS: dict[str, tuple[str, ...]] = {
     "studio": ("studio light", "studio light", "studio lighting", "softbox lighting", "product photo"),
@@ -143,11 +156,12 @@ def caption(entry: dict[str, Any], rng: Random) -> str:
 
 def random_words(rng: Random) -> dict[str, Any]:
     """An entry that no picture shows: for training the text encoder on all that could be said."""
-    from workers.studio.training.looks import ANODISED, FLOORS, KINDS, LIGHTS, PAINTS, pick
+    from workers.studio.training.looks import ANODISED, FLOORS, KINDS, LIGHTS, PAINTS, TRANSLUCENT, pick
     from workers.studio.training.looks import FINISHES as METAL_FINISHES
 
     kind = str(rng.choice(list(KINDS)))
-    colour = str(rng.choice(list(ANODISED if kind == "anodised" else PAINTS))) if kind in COATS else None
+    colours = {"anodised": ANODISED, "translucent": TRANSLUCENT}.get(kind, PAINTS)
+    colour = str(rng.choice(list(colours))) if kind in COATS else None
     finish = str(rng.choice(METAL_FINISHES[kind])) if kind in METAL_FINISHES else None
     if kind == "plastic":
         finish = str(rng.choice(["matte", "glossy"]))

@@ -47,12 +47,18 @@ class TrainingConfig:
     ema: float = 0.999
     minutes_crops: float = 26.5
     minutes_denoiser: float = 3.0
+    # guidance and step distillation
+    minutes_distill: float = 0.0  # 0: the denoiser is exported as it is, with two evaluations a step
+    distill_learning_rate: float = 2e-4
     # decoder
     decoder_widths: tuple[int, ...] = (16, 32, 64, 96)
     decoder_batch: int = 6
     decoder_crop_px: int = 192
     minutes_decoder: float = 15.0
     predictions: int = 256
+    # where the networks are trained
+    device: str = "cpu"
+    bf16: bool = False  # autocast to bfloat16: pays on GPUs, not on CPUs without AMX
     # what the exported pipeline does unless it is told otherwise
     default_steps: int = 4
     default_guidance_scale: float = 2.5

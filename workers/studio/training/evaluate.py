@@ -111,7 +111,7 @@ def _words(entry: dict[str, Any]) -> str:
     words = entry["words"]
     plain = np.random.default_rng(0)
     material = (
-        f"{words['colour']} {COATS[words['kind']][0].format('').strip()}"
+        COATS[words["kind"]][0].format(words["colour"])
         if words["kind"] in COATS
         else material_phrase(words, plain)
     )

@@ -10,6 +10,7 @@ from workers.studio.pipeline import StudioPipeline
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.decoder import load_autoencoder, new_autoencoder
 from workers.studio.training.denoiser import checkpoint_path, load_denoiser
+from workers.studio.training.distill import is_distilled, load_distilled
 from workers.studio.training.networks import Denoiser, new_scheduler
 from workers.studio.training.start import WEIGHTS
 from workers.studio.training.text import load_text
@@ -20,7 +21,10 @@ __all__ = ["WEIGHTS", "export", "trained_pipeline"]
 def trained_pipeline(config: TrainingConfig) -> StudioPipeline:
     """The pipeline of the last checkpoints; a network without one is untrained."""
     tokenizer, text = load_text(config)
-    trained = load_denoiser(config) if checkpoint_path(config).exists() else Denoiser(config, text)
+    if is_distilled(config):
+        trained = load_distilled(config)
+    else:
+        trained = load_denoiser(config) if checkpoint_path(config).exists() else Denoiser(config, text)
     decoded = (config.folder / "decoder.pt").exists()
     return StudioPipeline(
         tokenizer=tokenizer,
