@@ -4,8 +4,9 @@ The encoder is a principal component analysis of 8 x 8 patches of the half-size 
 each 16 x 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
 it predicts the part and its surroundings as two layers and composites them by the true mask, so that a
 silhouette, or a hole, is as sharp as the geometry. It is told the prompt, too: what a polished surface
-mirrors follows from its normals and from what it is made of, finer than latents can say. Lamps to mirror, and texture that is finer still, it looks up
-(`workers.studio.lookups`, `workers.studio.brushing`): it says only how they mix and how strong they are.
+mirrors follows from its normals and from what it is made of, finer than latents can say. Lamps to mirror,
+and texture that is finer still, it looks up (`workers.studio.lookups`, `workers.studio.brushing`): it says
+only how they mix and how strong they are.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         h = self.latents_in(torch.cat([latents, part, rest, on_part, on_rest], 1))
         h = modulated(self.merge(torch.cat([functional.relu(h), levels[4]], 1)), said[0])
         h = self.core(h)
-        # 3. Either layer begins as the cells' mean colours: finer patches of sampled latents are seldom right.
+        # 3. Either layer begins as the cells' mean colours: finer sampled patches are seldom right
         colours = torch.cat([self.patches.mean_colour(part), self.patches.mean_colour(rest)], 1)
         layers = functional.interpolate(colours, scale_factor=8.0, mode="bilinear", align_corners=False)
         stages = zip(self.up, self.join, self.refine, levels[3:0:-1], said[1:], strict=True)
@@ -244,7 +245,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
     def _shades(
         self, code: torch.Tensor | None, control: torch.Tensor, places: torch.Tensor
     ) -> list[torch.Tensor]:
-        """One tensor (B, 6, H, W) of mirrored lamps for a decoder that has any, none for one that has none."""
+        """Mirrored lamps (B, 6, H, W) in a list; an empty one for a decoder without lamps."""
         if self.lamps is None:
             return []
         if code is None:
@@ -258,7 +259,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         places: torch.Tensor,
         layers: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
-        """Streaks, grain and patterns as strong as the features (B, C, H/2, W/2) call for, in either layer's tint."""
+        """Streaks, grain and patterns as strong as features (B, C, H/2, W/2) say, in either layer's tint."""
         if self.brush is None:
             return torch.zeros_like(layers[0])
         strength = functional.interpolate(

@@ -1,10 +1,10 @@
 """What the decoder may look up instead of learning by heart: lamps that a surface mirrors, and patterns.
 
-The lamps of the training pictures hang on the camera, so that what a surface reflects follows from its normal
-in camera space and from the view ray: a sphere of directions, kept as a small picture for each lamp set, sharp
-and blurred (environment mapping, Blinn and Newell 1976). The prompt says how they mix. Patterns (wood, weave,
-boards, clouds of concrete) are laid on each face along its own axes, or on the ground; the decoder says how
-strong they are, never where they lie.
+The lamps of the training pictures hang on the camera, so that what a surface reflects follows from its
+normal in camera space and from the view ray: a sphere of directions, kept as a small picture for each set of
+lamps, sharp and blurred (environment mapping, Blinn and Newell 1976). The prompt says how they mix. Patterns
+(wood, weave, rust; boards, concrete, marble) are laid on each face along its own axes, or on the ground; the
+decoder says how strong they are, never where they lie.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def disc_places(directions: torch.Tensor) -> torch.Tensor:
 
 
 def disc_directions() -> torch.Tensor:
-    """The directions (3, LAMP_PX, LAMP_PX) of a lamp picture's pixels; those beyond the rim are clamped to it."""
+    """The directions (3, n, n) of a lamp picture's pixels; what is beyond the rim has the rim's."""
     y, x = torch.meshgrid(*[(torch.arange(LAMP_PX) + 0.5) / LAMP_PX * 2 - 1] * 2, indexing="ij")
     square = (x * x + y * y).clamp_max(1.0)
     out = 2 * (1 - square).sqrt()

@@ -44,8 +44,8 @@ def guidance_embedding(scales: torch.Tensor) -> torch.Tensor:
 class Conditions:
     """What stays the same over all steps. Where the denoiser runs twice a step, the batch is doubled.
 
-    The unwanted half comes first. A distilled denoiser is told its guidance scale (B, 64) and runs once, unless
-    there is something to keep away from.
+    The unwanted half comes first. A distilled denoiser is told its guidance scale (B, 64) and runs once,
+    unless there is something to keep away from.
     """
 
     text: torch.Tensor

@@ -10,6 +10,8 @@ from workers.studio.training.nouns import GENERIC_NOUNS, NOUNS
 
 Random = np.random.Generator
 Words = dict[str, str | None]
+Strangers = dict[str, tuple[str, ...]]  # `slot:key` to words outside the grammar that mean it
+STRANGE = 0.1  # how often such a word stands for the grammar's own
 
 FINISHES: dict[str | None, tuple[str, ...]] = {
     "brushed": ("brushed {}", "brushed {}", "{} with a brushed finish", "satin brushed {}", "{}, brushed"),
@@ -120,23 +122,34 @@ def choose(rng: Random, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def material_phrase(words: Words, rng: Random) -> str:
+def phrase(rng: Random, options: tuple[str, ...], strangers: tuple[str, ...] = ()) -> str:
+    """One of the options; now and then a stranger, if there are any."""
+    if strangers and rng.random() < STRANGE:
+        return choose(rng, strangers)
+    return choose(rng, options)
+
+
+def material_phrase(words: Words, rng: Random, strangers: Strangers | None = None) -> str:
     """The surface in words: "brushed aluminum", "crimson powder coat"."""
     kind, finish, colour = str(words["kind"]), words["finish"], words["colour"]
+    strange = strangers or {}
     if kind in COATS:
-        coat = choose(rng, COATS[kind]).format(choose(rng, COLOURS[str(colour)]))
+        tint = phrase(rng, COLOURS[str(colour)], strange.get(f"colour:{colour}", ()))
+        coat = choose(rng, COATS[kind]).format(tint)
         return choose(rng, FINISHES[finish]).format(coat) if finish and rng.random() < 0.8 else coat
-    return choose(rng, FINISHES[finish]).format(choose(rng, MATERIALS[kind]))
+    material = phrase(rng, MATERIALS[kind], strange.get(f"kind:{kind}", ()))
+    return choose(rng, FINISHES[finish]).format(material)
 
 
-def caption(entry: dict[str, Any], rng: Random) -> str:
+def caption(entry: dict[str, Any], rng: Random, strangers: Strangers | None = None) -> str:
     """A caption of a render's entry; now and then it leaves the noun out, and what is `UNSAID`.
 
     Only that: where any light or ground could be left unsaid, a prompt that is silent on them would get the
     mean of all, which is mud.
     """
     words: Words = entry["words"]
-    material, share = material_phrase(words, rng), rng.random()
+    strange = strangers or {}
+    material, share = material_phrase(words, rng, strange), rng.random()
     noun = choose(rng, NOUNS[str(entry["family"])] if rng.random() < 0.6 else GENERIC_NOUNS)
     if share < 0.42:
         subject = material
@@ -147,8 +160,9 @@ def caption(entry: dict[str, Any], rng: Random) -> str:
     if rng.random() < 0.1 and share >= 0.42:
         subject = choose(rng, OPENINGS) + subject
     said = [words[what] != usual or rng.random() > LEFT_OUT for what, usual in UNSAID.items()]
-    extras = [choose(rng, LIGHTS[str(words["light"])])] if said[0] else []
-    extras += [choose(rng, FLOORS[str(words["floor"])])] if said[1] else []
+    names = [str(words["light"]), str(words["floor"])]
+    extras = [phrase(rng, LIGHTS[names[0]], strange.get(f"light:{names[0]}", ()))] if said[0] else []
+    extras += [phrase(rng, FLOORS[names[1]], strange.get(f"floor:{names[1]}", ()))] if said[1] else []
     if rng.random() < 0.2:
         extras.reverse()
     return ", ".join([subject, *extras])

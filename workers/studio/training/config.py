@@ -40,6 +40,7 @@ class TrainingConfig:
     text_width: int = 192
     text_layers: int = 4
     text_steps: int = 500
+    word_steps: int = 600  # of teaching words outside the captions, where a sentence encoder is installed
     # denoiser
     unet_channels: tuple[int, ...] = (64, 128, 256)
     batch: int = 16

@@ -135,8 +135,8 @@ def _descend(
 class Crop:
     """Latents (B, C, n, n), control (B, 8, 16 n, 16 n) times its strength, pixels (B, 3, 16 n, 16 n).
 
-    Of pictures at half the size the pixels are (B, 3, 8 n, 8 n). places (B, 2, 16 n, 16 n): where in the whole
-    picture its pixels lie.
+    Of pictures at half the size the pixels are (B, 3, 8 n, 8 n). places (B, 2, 16 n, 16 n): where in the
+    whole picture its pixels lie.
     """
 
     latents: torch.Tensor

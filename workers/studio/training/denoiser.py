@@ -22,13 +22,14 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedTokenizerFast
 
-from workers.studio.training.captions import caption
+from workers.studio.training.captions import Strangers, caption
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.maps import from_bytes
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
 from workers.studio.training.pack import Pack, load_pack, training_rows
 from workers.studio.training.start import starting_point
 from workers.studio.training.text import load_text, tokenize
+from workers.studio.training.words import read_strangers
 
 NO_TEXT, NO_GEOMETRY, WEAK_GEOMETRY = 0.1, 0.08, 0.1
 SAVE_EVERY_S = 90.0
@@ -54,8 +55,8 @@ class Batch:
 class Sampler:
     """Random batches of a pack."""
 
-    def __init__(self, pack: Pack, seed: list[int]) -> None:
-        self.pack, self.rows = pack, training_rows(pack)
+    def __init__(self, pack: Pack, seed: list[int], strangers: Strangers | None = None) -> None:
+        self.pack, self.rows, self.strangers = pack, training_rows(pack), strangers
         self.rng = np.random.default_rng(seed)
 
     def draw(self, count: int, *, small: bool) -> Batch:
@@ -76,7 +77,10 @@ class Sampler:
         share = rng.random(count)
         scale[share < NO_GEOMETRY + WEAK_GEOMETRY] = rng.uniform(0.2, 1)
         scale[share < NO_GEOMETRY] = 0
-        texts = ["" if rng.random() < NO_TEXT else caption(pack.entries[int(row)], rng) for row in rows]
+        texts = [
+            "" if rng.random() < NO_TEXT else caption(pack.entries[int(row)], rng, self.strangers)
+            for row in rows
+        ]
         return Batch(clean, from_bytes(control), torch.from_numpy(scale).float(), texts)
 
 
@@ -140,7 +144,7 @@ class Run:
         self.steps, self.spent_s = 0, 0.0
         self._resume()
         self.network: Any = DistributedDataParallel(self.model) if processes > 1 else self.model
-        self.sampler = Sampler(load_pack(config), [config.seed, rank, self.steps])
+        self.sampler = Sampler(load_pack(config), [config.seed, rank, self.steps], read_strangers(config))
         self.alpha_bar = new_scheduler().alphas_cumprod.float().to(self.device)
         self.saved_s, self.losses = self.spent_s, [0.0]
 
@@ -211,7 +215,8 @@ class Run:
         self.losses.append(loss)
         if self.steps % 50 == 0 and self.rank == 0:
             mean = float(np.mean(self.losses[-50:]))
-            print(f"{Path(self.checkpoint).stem} step {self.steps} loss {mean:.4f} at {self.spent_s / 60:.1f} min", flush=True)
+            name, minutes = Path(self.checkpoint).stem, self.spent_s / 60
+            print(f"{name} step {self.steps} loss {mean:.4f} at {minutes:.1f} min", flush=True)
         if self.spent_s - self.saved_s > SAVE_EVERY_S:
             self.saved_s = self.spent_s
             self.save()

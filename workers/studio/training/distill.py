@@ -1,11 +1,11 @@
 """Stage `distill`: a student of the denoiser that needs one evaluation where the teacher needs four.
 
-The teacher is the trained denoiser under classifier-free guidance: two evaluations a step. The student is told
-the guidance scale as a number (Meng et al. 2023, On Distillation of Guided Diffusion Models) and learns to
-reach in one step of DDIM where two steps of the guided teacher lead (Salimans and Ho 2022, Progressive
-Distillation): with x_t, t' = t - 125 and t'' = t - 250 its target is
+The teacher is the trained denoiser under classifier-free guidance: two evaluations a step. The student is
+told the guidance scale as a number (Meng et al. 2023, On Distillation of Guided Diffusion Models) and learns
+to reach in one step of DDIM where two steps of the guided teacher lead (Salimans and Ho 2022, Progressive
+Distillation for Fast Sampling). With x_t = a x0 + s ε at t, t' = t - 125 and t'' = t - 250, its target is
 
-    x̃ = (x_t'' - (σ''/σ) x_t) / (α'' - (σ''/σ) α),
+    x̃ = (x_t'' - (s''/s) x_t) / (a'' - (s''/s) a),
 
 which is the clean picture from which a single step meets the teacher's second. The time steps are those of
 the four that the shipped pipeline takes, and any.

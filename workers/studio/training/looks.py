@@ -50,8 +50,8 @@ ROUGHNESS = {"polished": 0.12, "brushed": 0.26, "machined": 0.21, "blasted": 0.4
 KINDS: dict[str, float] = {
     "aluminium": 22, "steel": 13, "brass": 9, "copper": 7, "bronze": 3, "titanium": 3, "chrome": 4, "gold": 3,
     "silver": 2, "black_oxide": 3, "cast_iron": 3, "cast_aluminium": 3, "rust": 7, "galvanised": 3,
-    "anodised": 11, "powder": 12, "paint": 7, "plastic": 11, "rubber": 2, "ceramic": 2, "wood": 9, "walnut": 4,
-    "carbon": 6, "translucent": 6, "nickel": 4, "gunmetal": 4, "yellow_zinc": 4,
+    "anodised": 11, "powder": 12, "paint": 7, "plastic": 11, "rubber": 2, "ceramic": 2, "wood": 9,
+    "walnut": 4, "carbon": 6, "translucent": 6, "nickel": 4, "gunmetal": 4, "yellow_zinc": 4,
 }  # fmt: skip
 LIGHTS: dict[str, float] = {
     "studio": 46, "soft": 13, "sun": 8, "dramatic": 9, "warm": 11, "cool": 5, "overhead": 4, "window": 4,
@@ -122,19 +122,16 @@ def draw_surface(rng: Random, kind: str | None = None) -> Surface:
         return _coat(
             rng, (kind, finish, colour), linear(PAINTS[colour]), (rough, 0.0, 0.5, float(kind == "paint"))
         )
-    if kind == "translucent":
-        return _translucent(rng)
-    if kind in TIMBER:
-        return _timber(rng, kind)
-    if kind == "carbon":
-        return _carbon()
-    return _weathered(rng, kind)
+    makers = {"translucent": _translucent, "wood": _timber, "walnut": _timber, "carbon": _carbon}
+    return makers.get(kind, _weathered)(rng, kind)
 
 
 def _metal(rng: Random, kind: str) -> Surface:
     finish = str(rng.choice(FINISHES[kind])) if kind in FINISHES else None
     base = np.asarray(METALS[kind], np.float32)
-    rough = {"black_oxide": 0.3, "silver": 0.12, "nickel": 0.1, "gunmetal": 0.24, "yellow_zinc": 0.2}.get(kind, ROUGHNESS.get(finish or "", 0.09))
+    rough = {"black_oxide": 0.3, "silver": 0.12, "nickel": 0.1, "gunmetal": 0.24, "yellow_zinc": 0.2}.get(
+        kind, ROUGHNESS.get(finish or "", 0.09)
+    )
     streaks = flat(0.5)
     if finish == "brushed":
         streaks = tiled_noise(rng, (96, 1), 2)
@@ -160,10 +157,10 @@ def _coat(
     return Surface(named, texture.astype(np.float32), flat(rough), metallic, specular, clearcoat)
 
 
-def _translucent(rng: Random) -> Surface:
+def _translucent(rng: Random, kind: str) -> Surface:
     """Frosted plastic that lets light through: it shows what lies behind as a blur of its colour."""
     colour = str(rng.choice(list(TRANSLUCENT)))
-    names: dict[str, str | None] = {"kind": "translucent", "finish": None, "colour": colour}
+    names: dict[str, str | None] = {"kind": kind, "finish": None, "colour": colour}
     base = np.broadcast_to(linear(TRANSLUCENT[colour]), (TEXTURE_PX, TEXTURE_PX, 3))
     return Surface(names, np.ascontiguousarray(base, np.float32), flat(0.32), 0.0, transmission=0.75)
 
@@ -184,7 +181,7 @@ def _timber(rng: Random, kind: str) -> Surface:
 WEAVE = 12  # threads in a texture's width
 
 
-def _carbon() -> Surface:
+def _carbon(_rng: Random, kind: str) -> Surface:
     """Carbon fibre under clear resin: a twill of bundles that pass over two and under two."""
     place = np.arange(TEXTURE_PX) * WEAVE / TEXTURE_PX
     across, along = (np.floor(place) for _ in range(2))
@@ -192,7 +189,7 @@ def _carbon() -> Surface:
     round_u, round_v = (np.abs(np.sin(np.pi * place)) ** 0.5 for _ in range(2))
     tone = np.where(over, 0.085 * round_u[None, :], 0.03 * round_v[:, None]) + 0.006
     colour = np.repeat(tone[..., None], 3, 2).astype(np.float32)
-    return Surface({"kind": "carbon", "finish": None, "colour": None}, colour, flat(0.35), 0.0, 0.5, 1.0)
+    return Surface({"kind": kind, "finish": None, "colour": None}, colour, flat(0.35), 0.0, 0.5, 1.0)
 
 
 def _weathered(rng: Random, kind: str) -> Surface:

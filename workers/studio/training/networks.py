@@ -97,7 +97,7 @@ class Denoiser(nn.Module):
         hints: tuple[torch.Tensor, list[torch.Tensor]],
         guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The same from text states and hints made before; `guidance` (B,) are a student's guidance scales."""
+        """The same from text states and hints made before; `guidance` (B,) is what a student is told."""
         answer = self.unet(
             torch.cat([noisy, hints[0]], 1),
             steps,

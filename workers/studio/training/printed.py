@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,10 +48,10 @@ STROKES: dict[str, tuple[tuple[Point2, ...], ...]] = {
 
 
 def letter(name: str, size: float, at: Point2, depth: float, top: float) -> list[Shape]:
-    """The bars of a letter `size` mm high whose lower left corner is at `at`, reaching `depth` below `top`."""
+    """The bars of a letter `size` mm high, its lower left corner at `at`, reaching `depth` below `top`."""
     unit, bars = size / 6, []
     for run in STROKES[name]:
-        for (x0, y0), (x1, y1) in zip(run, run[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(run):
             length = math.hypot(x1 - x0, y1 - y0) * unit
             bar = box(length + 0.9 * unit, 0.9 * unit, 2 * depth, (0, 0, top - depth))
             bar = turn(bar, math.degrees(math.atan2(y1 - y0, x1 - x0)))
@@ -84,7 +85,10 @@ def perforated_sheet(rng: Random) -> Shape:
         body = fuse(box(x, y, t), *[box(x, t, h, (0, s * (y - t) / 2, 0)) for s in (-1, 1)])
     stagger = rng.random() < 0.5
     places = [
-        ((i - (nx - 1) / 2 + (0.5 if stagger and j % 2 and i < nx - 1 else 0)) * step, (j - (ny - 1) / 2) * step)
+        (
+            (i - (nx - 1) / 2 + (0.5 if stagger and j % 2 and i < nx - 1 else 0)) * step,
+            (j - (ny - 1) / 2) * step,
+        )
         for i in range(nx)
         for j in range(ny)
     ]
@@ -129,7 +133,9 @@ def thin_duct(rng: Random) -> Shape:
     outer = fuse(cone(wide, r, h), cylinder(r, rng.uniform(12, 22), (0, 0, h - 0.05)))
     flange = fillet(box(2.5 * wide, 2.3 * wide, 3), 7, upright)
     body = fuse(outer, flange)
-    body = cut(body, cone(wide - wall, r - wall, h + 0.02, (0, 0, -0.01)), cylinder(r - wall, 99, (0, 0, h - 0.1)))
+    body = cut(
+        body, cone(wide - wall, r - wall, h + 0.02, (0, 0, -0.01)), cylinder(r - wall, 99, (0, 0, h - 0.1))
+    )
     return drill(body, corners(1.08 * wide, 0.98 * wide), 2.4, depth=60, top=30)
 
 
@@ -184,7 +190,9 @@ def v_block(rng: Random) -> Shape:
     vee = move(turn(turn(vee, 90, "x"), 90, "z"), -1.5 * x, 0, h)
     body = cut(body, vee, box(2 * x, 3, 2 * deep, (0, 0, h - 1.25 * deep)))
     body = cut(body, *[box(2 * x, 8, 8, (0, s * y / 2, h * 0.35)) for s in (-1, 1)])
-    return drill(body, [(s * x * 0.34, 0) for s in (-1, 1)], rng.uniform(2.5, 4)) if rng.random() < 0.6 else body
+    return (
+        drill(body, [(s * x * 0.34, 0) for s in (-1, 1)], rng.uniform(2.5, 4)) if rng.random() < 0.6 else body
+    )
 
 
 def grille(rng: Random) -> Shape:

@@ -138,7 +138,9 @@ def _part(mesh: SceneMesh, surface: Surface) -> Any:
     }
     # What light passes through has two different sides: a second kernel, for those pictures alone.
     through = surface.transmission > 0
-    bsdf = inside | {"spec_trans": _attribute("through")} if through else {"type": "twosided", "inside": inside}
+    bsdf = (
+        inside | {"spec_trans": _attribute("through")} if through else {"type": "twosided", "inside": inside}
+    )
     count = len(mesh.vertices)
     faces = np.arange(count, dtype=np.uint32)
     made = _mesh("part", bsdf, (mesh.vertices, mesh.normals, mesh.uv), faces)

@@ -28,8 +28,8 @@ def starting_point(config: TrainingConfig) -> StudioPipeline | None:
 def adopt(model: nn.Module, begun: nn.Module) -> None:
     """Give a network the weights of one that may be narrower, or know less.
 
-    Where a tensor is larger than it was, what was there is kept, new inputs count for nothing, and new outputs
-    stay as they began.
+    Where a tensor is larger than it was, what was there is kept, new inputs count for nothing, and new
+    outputs stay as they began.
     """
     known = begun.state_dict()
     with torch.no_grad():
