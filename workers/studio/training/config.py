@@ -23,6 +23,7 @@ class TrainingConfig:
     seed: int = 1
     start_from: str = ""  # a weights folder to go on from, or "shipped"; empty: from random weights
     # data
+    families: tuple[str, ...] = ()  # of the parts; none: all that there are
     parts: int = 520
     cameras_per_part: int = 1
     looks_per_camera: int = 1

@@ -40,8 +40,9 @@ LEAST_COSINE = 0.62
 # Colours have numbers: those of CSS (as Pillow knows them) go to the nearest paint.
 COLOUR_NAMES = (
     "maroon", "firebrick", "dark red", "indian red", "tomato", "orange red", "dark orange", "coral",
-    "goldenrod", "khaki", "forest green", "sea green", "dark green", "lime green", "olive drab",
-    "spring green", "aquamarine", "light sea green", "dark cyan", "dark turquoise", "dodger blue", "deep sky blue",
+    "goldenrod", "khaki", "forest green", "sea green", "dark green", "lime green",
+    "olive drab", "spring green", "aquamarine", "light sea green", "dark cyan", "dark turquoise",
+    "dodger blue", "deep sky blue",
     "medium blue", "slate blue", "dark slate blue", "indigo", "dark violet", "dark orchid",
     "dark magenta", "hot pink", "deep pink", "orchid", "pale violet red", "light pink", "ivory", "snow",
     "ghost white", "white smoke", "slate grey", "dim grey", "dark grey",
