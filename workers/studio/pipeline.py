@@ -42,18 +42,18 @@ def guidance_embedding(scales: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What stays the same over all steps. Where the denoiser runs twice a step, the batch is doubled.
+    """What stays the same over all steps.
 
-    The unwanted half comes first. A distilled denoiser is told its guidance scale (B, 64) and runs once,
-    unless there is something to keep away from.
+    Where the denoiser runs twice a step the batch is doubled, the unwanted half first, and `guidance_scale`
+    (B, 1, 1, 1) says how far each picture is led away from it. A distilled denoiser is `told` its guidance
+    scale instead (B, 64), and runs once unless there is something to keep away from.
     """
 
     text: torch.Tensor
     hint: torch.Tensor
     residuals: list[torch.Tensor]
     told: torch.Tensor | None
-    guided: bool
-    guidance_scale: float
+    guidance_scale: torch.Tensor | None
     guidance_rescale: float
 
 
@@ -155,12 +155,7 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         # 2. Geometry
         size = self._size(height, width, control_image, image)
         control, scale = self._control(control_image, controlnet_conditioning_scale, batch, size)
-        twice = guidance > 1 and not (
-            self.distilled and negative_prompt_embeds is None and _says_nothing(negative_prompt)
-        )
-        conditions = self._conditions(
-            (wanted, unwanted if twice else None), (control, scale), guidance, guidance_rescale
-        )
+        conditions = self._conditions((wanted, unwanted), (control, scale), guidance, guidance_rescale)
         # 3. Time steps, and where to start
         self.scheduler.set_timesteps(
             num_inference_steps or self.config.default_steps, device=self._execution_device
@@ -231,23 +226,31 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     def _conditions(
         self,
-        texts: tuple[torch.Tensor, torch.Tensor | None],
+        texts: tuple[torch.Tensor, torch.Tensor],
         geometry: tuple[torch.Tensor, torch.Tensor],
         guidance: float,
         rescale: float,
     ) -> Conditions:
-        """All that the steps share; with unwanted text, guidance is by two evaluations."""
+        """All that the steps share. Each picture is treated as it would be alone."""
         wanted, unwanted = texts
         hint, residuals = self.hint_encoder(*geometry)
-        text = wanted
-        if unwanted is not None:
-            text = torch.cat([unwanted.expand_as(wanted), wanted])
-            hint, residuals = torch.cat([hint, hint]), [torch.cat([one, one]) for one in residuals]
-        told = None
+        scale = wanted.new_full((len(wanted),), max(guidance, 1.0))
+        told, led = torch.ones_like(scale), scale
         if self.distilled:
-            scale = torch.full((len(text),), 1.0 if unwanted is not None else max(guidance, 1.0))
-            told = guidance_embedding(scale).to(text)
-        return Conditions(text, hint, residuals, told, unwanted is not None, guidance, rescale)
+            silent = self._silent(unwanted.expand_as(wanted))
+            told, led = torch.where(silent, scale, 1.0), torch.where(silent, 1.0, scale)
+        if bool((led == 1).all()):
+            embedding = guidance_embedding(told).to(wanted) if self.distilled else None
+            return Conditions(wanted, hint, residuals, embedding, None, rescale)
+        doubled = [torch.cat([one, one]) for one in residuals]
+        both = torch.cat([unwanted.expand_as(wanted), wanted])
+        embedding = guidance_embedding(torch.cat([told, told])).to(wanted) if self.distilled else None
+        return Conditions(both, torch.cat([hint, hint]), doubled, embedding, led.view(-1, 1, 1, 1), rescale)
+
+    def _silent(self, unwanted: torch.Tensor) -> torch.Tensor:
+        """Which unwanted prompts (B,) say nothing: their states are those of the empty prompt."""
+        nothing = self.encode_prompt("").to(unwanted)
+        return (unwanted - nothing).abs().amax((1, 2)) < 1e-2
 
     def _predict(self, latents: torch.Tensor, timestep: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         """The denoiser's answer, guided towards the prompt (Ho and Salimans 2022).
@@ -256,7 +259,7 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         (Lin et al. 2024, section 3.4).
         """
         x = self.scheduler.scale_model_input(latents, timestep).to(self.unet.dtype)
-        x = torch.cat([x, x]) if conditions.guided else x
+        x = x if conditions.guidance_scale is None else torch.cat([x, x])
         predicted: torch.Tensor = self.unet(
             torch.cat([x, conditions.hint], 1),
             timestep,
@@ -265,7 +268,7 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             down_intrablock_additional_residuals=[one.clone() for one in conditions.residuals],
             return_dict=False,
         )[0]
-        if not conditions.guided:
+        if conditions.guidance_scale is None:
             return predicted
         unwanted, wanted = predicted.chunk(2)
         guided = unwanted + conditions.guidance_scale * (wanted - unwanted)
@@ -321,10 +324,6 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         if output_type == "np":
             return arrays
         return [Image.fromarray((one * 255 + 0.5).astype(np.uint8)) for one in arrays]
-
-
-def _says_nothing(prompt: str | Sequence[str] | None) -> bool:
-    return not prompt or (not isinstance(prompt, str) and not any(prompt))
 
 
 def _step_arguments(scheduler: Any, eta: float, generator: Generators) -> dict[str, Any]:

@@ -113,9 +113,13 @@ def test_a_student_is_told_its_guidance_and_runs_once_a_step(trained) -> None:
     assert {shape[0] for shape in seen} == {1}
     assert not torch.allclose(made[0], made[1])
     seen.clear()
-    pipeline("brass", "rust", **common)
-    assert {shape[0] for shape in seen} == {2}
+    avoiding = pipeline(["brass", "brass"], ["", "rust"], guidance_scale=3.0, generator=[
+        torch.Generator().manual_seed(1) for _ in range(2)
+    ], **(common | {"control_image": common["control_image"].expand(2, -1, -1, -1)})).images  # fmt: skip
+    assert {shape[0] for shape in seen} == {4}
     hook.remove()
+    torch.testing.assert_close(avoiding[:1], made[1], atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(avoiding[1:], made[1], atol=1e-3)
 
 
 def test_a_student_begins_as_its_teacher_and_aims_at_where_two_steps_lead(trained) -> None:

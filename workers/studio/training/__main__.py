@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -131,19 +132,26 @@ def export(config: TrainingConfig, to: Path | None) -> None:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--to", default="sheet.png", type=click.Path(path_type=Path), help="The PNG to write.")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", default="sheet.jpg", type=click.Path(path_type=Path), help="The PNG or JPEG to write.")
 @click.option("--view", default="iso", help="A standard view.")
+@click.option("--seed", default=7, help="The seed of all pictures.")
+@click.option("--cell", "cell_px", default=256, help="Pixels of one picture on the sheet.")
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="A diffusers folder.")
 @click.pass_obj
-def sheet(config: TrainingConfig, files: tuple[Path, ...], to: Path, view: str, weights: Path | None) -> None:
-    """Render STEP FILES with a set of prompts side by side."""
+def sheet(
+    config: TrainingConfig, files: tuple[Path, ...], to: Path, weights: Path | None, **how: Any
+) -> None:
+    """Render STEP FILES, or the fixed set of eight parts, with ten prompts side by side."""
     from workers.studio.pipeline import StudioPipeline
     from workers.studio.training.export import trained_pipeline
-    from workers.studio.training.sheet import contact_sheet, view_control
+    from workers.studio.training.sheet import contact_sheet, shown_parts, view_control
 
     pipeline = StudioPipeline.from_pretrained(weights) if weights else trained_pipeline(config)
-    contact_sheet(pipeline, [view_control(path, view) for path in files]).save(to)
+    pipeline.set_progress_bar_config(disable=True)
+    view = how.pop("view")
+    controls = [view_control(path, view) for path in files or shown_parts(config)]
+    contact_sheet(pipeline, controls, **how).save(to, quality=80)
 
 
 @main.command()

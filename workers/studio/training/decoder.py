@@ -147,11 +147,12 @@ class Crop:
 
     def to(self, device: torch.device) -> Crop:
         """The same on a device, in the memory order that convolutions like."""
-        moved = (
-            one.to(device).contiguous(memory_format=torch.channels_last)
-            for one in (self.latents, self.control, self.pixels, self.places)
-        )
-        return Crop(*moved, self.captions)
+
+        def moved(one: torch.Tensor) -> torch.Tensor:
+            return one.to(device).contiguous(memory_format=torch.channels_last)
+
+        pictures = moved(self.pixels), moved(self.places)
+        return Crop(moved(self.latents), moved(self.control), *pictures, self.captions)
 
 
 class CropSampler:

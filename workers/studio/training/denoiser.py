@@ -133,7 +133,7 @@ class Run:
         self.config, self.rank, self.processes = config, rank, processes
         self.device = torch.device(config.device)
         self.tokenizer, self.model = self._begin()
-        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(
             [one for one in self.model.parameters() if one.requires_grad],
             lr=self._learning_rate(),

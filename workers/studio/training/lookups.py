@@ -49,7 +49,7 @@ def _gathered(sources: torch.Tensor, sharpness: float | None) -> torch.Tensor:
         weight = cosine.clamp_min(0) if sharpness is None else torch.exp(sharpness * (cosine - 1))
         weight = weight * area
         means.append((weight @ sources) / weight.sum(1, keepdim=True))
-    toned = tone_map(torch.cat(means).numpy() * 0.6)
+    toned = tone_map(np.asarray(torch.cat(means).numpy() * 0.6, np.float32))
     return torch.from_numpy(toned.astype(np.float32)).T.reshape(-1, *wanted.shape[1:]).contiguous()
 
 
