@@ -165,6 +165,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
             if self.brush is not None and self.brush.bias is not None:
                 self.brush.weight.mul_(0.1)
                 self.brush.bias.fill_(0.02)
+                self.brush.bias[TEXTURES:] = 0.005  # patterns would be seen wherever nothing calls for them
             for last in (self.half_out, self.full_out):
                 last.weight.mul_(0.1)
                 assert last.bias is not None

@@ -39,6 +39,8 @@ GROUND_TEXTURE = 0.5  # of the ground's texture beside the part's
 FULL_SIZE = 0.6  # share of the batches
 SAVE_EVERY_S = 60.0
 LEARNING_RATE = 1.5e-3
+# What only mixes lamps and sets strengths is nearly linear, and learns faster than the rest.
+LOOKED_UP, QUICKER = ("lamps.", "brush."), 4.0
 
 
 def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
@@ -298,8 +300,13 @@ class _Run:
         self.device, self.bf16 = torch.device(config.device), config.bf16
         self.model = new_autoencoder(config).to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
+        new = [one for name, one in self.model.named_parameters() if name.startswith(LOOKED_UP)]
+        others = [one for name, one in self.model.named_parameters() if not name.startswith(LOOKED_UP)]
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=LEARNING_RATE, weight_decay=1e-4, betas=(0.9, 0.99)
+            [{"params": others, "share": 1.0}, {"params": new, "share": QUICKER}],
+            lr=LEARNING_RATE,
+            weight_decay=1e-4,
+            betas=(0.9, 0.99),
         )
         self.steps, self.spent_s = 0, 0.0
         if self.path.exists():
@@ -319,7 +326,8 @@ class _Run:
         started = time.monotonic()
         for group in self.optimizer.param_groups:
             fall = 0.5 + 0.5 * math.cos(math.pi * done)
-            group["lr"] = LEARNING_RATE * min(1, (self.steps + 1) / 40) * fall + 2e-5
+            rate = LEARNING_RATE * min(1, (self.steps + 1) / 40) * fall + 2e-5
+            group["lr"] = rate * group["share"]
         crop = self.sampler.draw(self.batch).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self._loss(crop)
