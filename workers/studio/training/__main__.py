@@ -140,7 +140,7 @@ def export(config: TrainingConfig, to: Path | None) -> None:
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="A diffusers folder.")
 @click.pass_obj
 def sheet(
-    config: TrainingConfig, files: tuple[Path, ...], to: Path, weights: Path | None, **how: Any
+    config: TrainingConfig, /, files: tuple[Path, ...], to: Path, weights: Path | None, **how: Any
 ) -> None:
     """Render STEP FILES, or the fixed set of eight parts, with ten prompts side by side."""
     from workers.studio.pipeline import StudioPipeline

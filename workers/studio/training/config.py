@@ -57,6 +57,7 @@ class TrainingConfig:
     decoder_batch: int = 6
     decoder_crop_px: int = 192
     minutes_decoder: float = 15.0
+    decoder_learning_rate: float = 1.5e-3  # too quick for a trained one, which it unlearns for a while
     predictions: int = 256
     # where the networks are trained
     device: str = "cpu"

@@ -38,7 +38,6 @@ TEXTURE_SCALES = 3
 GROUND_TEXTURE = 0.5  # of the ground's texture beside the part's
 FULL_SIZE = 0.6  # share of the batches
 SAVE_EVERY_S = 60.0
-LEARNING_RATE = 1.5e-3
 # What only mixes lamps and sets strengths is nearly linear, and learns faster than the rest.
 LOOKED_UP, QUICKER = ("lamps.", "brush."), 4.0
 
@@ -297,6 +296,7 @@ class _Run:
     def __init__(self, config: TrainingConfig) -> None:
         self.path = config.folder / "decoder.pt"
         self.batch, self.tokens = config.decoder_batch, config.text_tokens
+        self.learning_rate = config.decoder_learning_rate
         self.device, self.bf16 = torch.device(config.device), config.bf16
         self.model = new_autoencoder(config).to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
@@ -304,7 +304,7 @@ class _Run:
         others = [one for name, one in self.model.named_parameters() if not name.startswith(LOOKED_UP)]
         self.optimizer = torch.optim.AdamW(
             [{"params": others, "share": 1.0}, {"params": new, "share": QUICKER}],
-            lr=LEARNING_RATE,
+            lr=config.decoder_learning_rate,
             weight_decay=1e-4,
             betas=(0.9, 0.99),
         )
@@ -326,7 +326,7 @@ class _Run:
         started = time.monotonic()
         for group in self.optimizer.param_groups:
             fall = 0.5 + 0.5 * math.cos(math.pi * done)
-            rate = LEARNING_RATE * min(1, (self.steps + 1) / 40) * fall + 2e-5
+            rate = self.learning_rate * min(1, (self.steps + 1) / 40) * fall + 2e-5
             group["lr"] = rate * group["share"]
         crop = self.sampler.draw(self.batch).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
