@@ -4,8 +4,9 @@ The encoder is a principal component analysis of 8 x 8 patches of the half-size 
 each 16 x 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
 it predicts the part and its surroundings as two layers and composites them by the true mask, so that a
 silhouette, or a hole, is as sharp as the geometry. It is told the prompt, too: what a polished surface
-mirrors follows from its normals and from what it is made of, finer than latents can say. Texture finer than
-that is procedural: the decoder says only how strong it is.
+mirrors follows from its normals and from what it is made of, finer than latents can say. Lamps to mirror,
+and texture that is finer still, it looks up (`workers.studio.lookups`, `workers.studio.brushing`): it says
+only how they mix and how strong they are.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from torch.nn import functional
 
 from workers.studio.brushing import TEXTURES, streaks
 from workers.studio.control import FEATURES, MASK, features, fill_in, solid_cells
+from workers.studio.lookups import SHADES, SURFACE_PATTERNS, Lamps, Patterns, picture_places
 
 PATCH_PX = 8
 PATCH_VALUES = 3 * PATCH_PX * PATCH_PX
+CODE = 128  # numbers that say what the prompt says of the appearance
 
 
 class PatchTransform(nn.Module):
@@ -73,15 +76,15 @@ class Residual(nn.Module):
 class GuideEncoder(nn.Module):
     """Features of the control maps at 1/1, 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
 
-    def __init__(self, full: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, full: int, widths: tuple[int, ...], shades: int = 0) -> None:
         super().__init__()
-        self.full = nn.Conv2d(FEATURES, full, 3, padding=1)
+        self.full = nn.Conv2d(FEATURES + shades, full, 3, padding=1)
         sizes = (full, *widths)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(sizes))
         self.mix = nn.ModuleList(Residual(width) for width in widths)
 
     def forward(self, guide: torch.Tensor) -> list[torch.Tensor]:
-        """From features (B, 12, H, W), finest first."""
+        """From features (B, 12, H, W), and shades after them if it takes any, finest first."""
         levels = [self.full(guide)]
         for down, mix in zip(self.down, self.mix, strict=True):
             levels.append(mix(down(functional.relu(levels[-1]))))
@@ -97,17 +100,20 @@ class Wording(nn.Module):
     def __init__(self, text_width: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(2 * text_width)
-        self.read = nn.Linear(2 * text_width, 128)
-        self.say = nn.ModuleList(nn.Linear(128, 2 * width) for width in widths)
+        self.read = nn.Linear(2 * text_width, CODE)
+        self.say = nn.ModuleList(nn.Linear(CODE, 2 * width) for width in widths)
         with torch.no_grad():
             for one in self.say:
                 for parameter in one.parameters():
                     parameter.zero_()
 
-    def forward(self, states: torch.Tensor) -> list[torch.Tensor]:
-        """From text states (B, tokens, width): tensors (B, 2 · width, 1, 1), coarsest first."""
+    def code(self, states: torch.Tensor) -> torch.Tensor:
+        """From text states (B, tokens, width) what they say of the appearance, (B, 128)."""
         code = self.norm(torch.cat([states[:, -1], states.mean(1)], 1))
-        code = functional.silu(self.read(code))
+        return functional.silu(self.read(code))
+
+    def forward(self, code: torch.Tensor) -> list[torch.Tensor]:
+        """Tensors (B, 2 · width, 1, 1) from a code, coarsest first."""
         return [say(code)[..., None, None] for say in self.say]
 
 
@@ -131,10 +137,13 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         full_width: int = 8,
         brushed: bool = False,
         text_width: int = 0,
+        lamp_counts: tuple[int, int] = (0, 0),
+        pattern_count: int = 0,
     ) -> None:
         super().__init__()
         self.patches = PatchTransform(latent_channels)
-        self.guide = GuideEncoder(full_width, tuple(widths))
+        shades = SHADES if sum(lamp_counts) else 0
+        self.guide = GuideEncoder(full_width, tuple(widths), shades)
         w2, w4, w8, w16 = widths
         core, full = core_width, full_width
         self.latents_in = nn.Conv2d(3 * latent_channels + 2, core, 3, padding=1)
@@ -146,14 +155,17 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         self.refine = nn.ModuleList(Residual(b) for _, b in steps)
         self.half_out = nn.Conv2d(w2 + 6, 6, 3, padding=1)
         self.to_full = nn.Conv2d(w2, 4 * full, 1)
-        self.full_mix = nn.Conv2d(2 * full + 6, 2 * full, 3, padding=1)
+        self.full_mix = nn.Conv2d(2 * full + 6 + shades, 2 * full, 3, padding=1)
         self.full_out = nn.Conv2d(2 * full, 6, 3, padding=1)
         self.wording = Wording(text_width, (core, w8, w4, w2)) if text_width else None
-        self.brush = nn.Conv2d(w2, TEXTURES, 3, padding=1) if brushed else None
+        self.lamps = Lamps(*lamp_counts, CODE) if shades else None
+        self.patterns = Patterns(pattern_count) if pattern_count else None
+        self.brush = nn.Conv2d(w2, TEXTURES + pattern_count, 3, padding=1) if brushed else None
         with torch.no_grad():
             if self.brush is not None and self.brush.bias is not None:
                 self.brush.weight.mul_(0.1)
                 self.brush.bias.fill_(0.02)
+                self.brush.bias[TEXTURES:] = 0.005  # patterns would be seen wherever nothing calls for them
             for last in (self.half_out, self.full_out):
                 last.weight.mul_(0.1)
                 assert last.bias is not None
@@ -183,19 +195,31 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         return smooth + texture
 
     def decode_apart(
-        self, latents: torch.Tensor, control: torch.Tensor, text: torch.Tensor | None = None
+        self,
+        latents: torch.Tensor,
+        control: torch.Tensor,
+        text: torch.Tensor | None = None,
+        places: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The picture without its procedural texture, and what that adds to it, both (B, 3, H, W)."""
-        guide = features(control)
+        """The picture without its procedural texture, and what that adds to it, both (B, 3, H, W).
+
+        `places` (B, 2, H, W) are the pixels' places in the whole picture, for a crop of one.
+        """
+        # 1. What the prompt and the geometry say
+        if places is None:
+            places = picture_places(*control.shape[-2:]).to(control)
+        code = None if self.wording is None or text is None else self.wording.code(text)
+        said = self._said(code)
+        shades = self._shades(code, control, places)
         mask = control[:, MASK : MASK + 1]
-        levels = self.guide(guide)
+        levels = self.guide(torch.cat([features(control), *shades], 1))
+        # 2. The latents of either layer, without the other's
         on_part, on_rest = solid_cells(mask, self.latent_scale)
         part, rest = fill_in(latents, on_part, finest=3), fill_in(latents, on_rest, finest=3)
         h = self.latents_in(torch.cat([latents, part, rest, on_part, on_rest], 1))
-        said = self._said(text)
         h = modulated(self.merge(torch.cat([functional.relu(h), levels[4]], 1)), said[0])
         h = self.core(h)
-        # Either layer begins as the cells' mean colours: finer patches of sampled latents are seldom right.
+        # 3. Either layer begins as the cells' mean colours: finer sampled patches are seldom right
         colours = torch.cat([self.patches.mean_colour(part), self.patches.mean_colour(rest)], 1)
         layers = functional.interpolate(colours, scale_factor=8.0, mode="bilinear", align_corners=False)
         stages = zip(self.up, self.join, self.refine, levels[3:0:-1], said[1:], strict=True)
@@ -204,33 +228,52 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
             h = refine(modulated(join(torch.cat([coarse, functional.relu(level)], 1)), word))
         h = functional.relu(h)
         layers = layers + self.half_out(torch.cat([h, layers], 1))
+        # 4. Full size
         layers = functional.interpolate(layers, scale_factor=2.0, mode="bilinear", align_corners=False)
-        fine = torch.cat(
-            [
-                functional.relu(functional.pixel_shuffle(self.to_full(h), 2)),
-                functional.relu(levels[0]),
-                layers,
-            ],
-            1,
-        )
-        layers = layers + self.full_out(functional.relu(self.full_mix(fine)))
-        smooth = mask * layers[:, :3] + (1 - mask) * layers[:, 3:]
-        return smooth, self._texture(h, control, layers[:, :3])
+        finest = functional.relu(functional.pixel_shuffle(self.to_full(h), 2))
+        fine = torch.cat([finest, functional.relu(levels[0]), layers], 1)
+        layers = layers + self.full_out(functional.relu(self.full_mix(torch.cat([fine, *shades], 1))))
+        on_top = layers[:, :3] + sum(shade[:, :3] for shade in shades)
+        smooth = mask * on_top + (1 - mask) * layers[:, 3:]
+        return smooth, self._texture(h, control, places, (on_top, layers[:, 3:]))
 
-    def _said(self, text: torch.Tensor | None) -> Sequence[torch.Tensor | None]:
-        if self.wording is None or text is None:
+    def _said(self, code: torch.Tensor | None) -> Sequence[torch.Tensor | None]:
+        if self.wording is None or code is None:
             return [None] * 4
-        said: list[torch.Tensor] = self.wording(text)
+        said: list[torch.Tensor] = self.wording(code)
         return said
 
-    def _texture(self, h: torch.Tensor, control: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-        """Streaks and grain as strong as the features (B, C, H/2, W/2) call for, in the part's tint."""
+    def _shades(
+        self, code: torch.Tensor | None, control: torch.Tensor, places: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Mirrored lamps (B, 6, H, W) in a list; an empty one for a decoder without lamps."""
+        if self.lamps is None:
+            return []
+        if code is None:
+            return [control.new_zeros(len(control), SHADES, *control.shape[-2:])]
+        return [self.lamps(code, control, places)]
+
+    def _texture(
+        self,
+        h: torch.Tensor,
+        control: torch.Tensor,
+        places: torch.Tensor,
+        layers: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """Streaks, grain and patterns as strong as features (B, C, H/2, W/2) say, in either layer's tint."""
         if self.brush is None:
-            return torch.zeros_like(part)
+            return torch.zeros_like(layers[0])
         strength = functional.interpolate(
             self.brush(h), scale_factor=2.0, mode="bilinear", align_corners=False
         )
-        return (strength * streaks(control)).sum(1, keepdim=True) * (part.detach() + 1)
+        found = [streaks(control)]
+        if self.patterns is not None:
+            found.append(self.patterns(control, places))
+        wanted = strength * torch.cat(found, 1)
+        ground = TEXTURES + SURFACE_PATTERNS
+        parts = (wanted[:, :ground], layers[0]), (wanted[:, ground:], layers[1])
+        added = [one.sum(1, keepdim=True) * (layer.detach() + 1) for one, layer in parts]
+        return added[0] + added[1]
 
     def forward(
         self, latents: torch.Tensor, control: torch.Tensor, text: torch.Tensor | None = None

@@ -42,8 +42,8 @@ def streaks(control: torch.Tensor) -> torch.Tensor:
     return torch.cat([total / TAPS**0.5, grain * 1.5], 1) * control[:, MASK : MASK + 1]
 
 
-def _direction(normal: torch.Tensor) -> torch.Tensor:
-    """The brushing direction on screen (B, 2, H, W), x right and y down, at most 1 long.
+def surface_axes(normal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unit vectors (B, 3, H, W) in camera space along the brushing direction of each face, and across it.
 
     Along x on faces that look mostly up, else level.
     """
@@ -54,4 +54,10 @@ def _direction(normal: torch.Tensor) -> torch.Tensor:
     level = torch.cross(normal, up.expand_as(normal), dim=1)
     along = torch.where(on_top, x - (normal * x).sum(1, keepdim=True) * normal, level)
     along = along / along.norm(dim=1, keepdim=True).clamp_min(1e-4)
+    return along, torch.cross(normal, along, dim=1)
+
+
+def _direction(normal: torch.Tensor) -> torch.Tensor:
+    """The brushing direction on screen (B, 2, H, W), x right and y down, at most 1 long."""
+    along, _ = surface_axes(normal)
     return torch.cat([along[:, :1], -along[:, 1:2]], 1)

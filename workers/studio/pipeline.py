@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
@@ -28,20 +29,32 @@ Tensors = dict[str, torch.Tensor]
 OnStep = Callable[["StudioPipeline", int, torch.Tensor, Tensors], Tensors]
 
 
+GUIDANCE_DIM = 64
+
+
+def guidance_embedding(scales: torch.Tensor) -> torch.Tensor:
+    """Guidance scales (B,) as the sines and cosines (B, 64) that a distilled denoiser is told.
+
+    As latent consistency models do (Luo et al. 2023): those of a time step, of 1000 times what is above 1.
+    """
+    return get_timestep_embedding((scales.float() - 1) * 1000, GUIDANCE_DIM)
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What stays the same over all steps. With guidance, the batch is doubled, unwanted first."""
+    """What stays the same over all steps.
+
+    Where the denoiser runs twice a step the batch is doubled, the unwanted half first, and `guidance_scale`
+    (B, 1, 1, 1) says how far each picture is led away from it. A distilled denoiser is `told` its guidance
+    scale instead (B, 64), and runs once unless there is something to keep away from.
+    """
 
     text: torch.Tensor
     hint: torch.Tensor
     residuals: list[torch.Tensor]
-    guidance_scale: float
+    told: torch.Tensor | None
+    guidance_scale: torch.Tensor | None
     guidance_rescale: float
-
-    @property
-    def guided(self) -> bool:
-        """Whether the denoiser runs twice a step."""
-        return self.guidance_scale > 1
 
 
 class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
@@ -206,6 +219,11 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             raise ValueError(f"{len(scales)} control strengths for {batch} pictures")
         return control.to(**place).expand(batch, -1, -1, -1), scales.clamp(0, 1)
 
+    @property
+    def distilled(self) -> bool:
+        """Whether the denoiser takes the guidance scale as a number and needs one evaluation a step."""
+        return self.unet.config.time_cond_proj_dim is not None
+
     def _conditions(
         self,
         texts: tuple[torch.Tensor, torch.Tensor],
@@ -213,13 +231,26 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         guidance: float,
         rescale: float,
     ) -> Conditions:
+        """All that the steps share. Each picture is treated as it would be alone."""
         wanted, unwanted = texts
         hint, residuals = self.hint_encoder(*geometry)
-        if guidance <= 1:
-            return Conditions(wanted, hint, residuals, guidance, rescale)
+        scale = wanted.new_full((len(wanted),), max(guidance, 1.0))
+        told, led = torch.ones_like(scale), scale
+        if self.distilled:
+            silent = self._silent(unwanted.expand_as(wanted))
+            told, led = torch.where(silent, scale, 1.0), torch.where(silent, 1.0, scale)
+        if bool((led == 1).all()):
+            embedding = guidance_embedding(told).to(wanted) if self.distilled else None
+            return Conditions(wanted, hint, residuals, embedding, None, rescale)
         doubled = [torch.cat([one, one]) for one in residuals]
         both = torch.cat([unwanted.expand_as(wanted), wanted])
-        return Conditions(both, torch.cat([hint, hint]), doubled, guidance, rescale)
+        embedding = guidance_embedding(torch.cat([told, told])).to(wanted) if self.distilled else None
+        return Conditions(both, torch.cat([hint, hint]), doubled, embedding, led.view(-1, 1, 1, 1), rescale)
+
+    def _silent(self, unwanted: torch.Tensor) -> torch.Tensor:
+        """Which unwanted prompts (B,) say nothing: their states are those of the empty prompt."""
+        nothing = self.encode_prompt("").to(unwanted)
+        return (unwanted - nothing).abs().amax((1, 2)) < 1e-2
 
     def _predict(self, latents: torch.Tensor, timestep: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         """The denoiser's answer, guided towards the prompt (Ho and Salimans 2022).
@@ -228,15 +259,16 @@ class StudioPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         (Lin et al. 2024, section 3.4).
         """
         x = self.scheduler.scale_model_input(latents, timestep).to(self.unet.dtype)
-        x = torch.cat([x, x]) if conditions.guided else x
+        x = x if conditions.guidance_scale is None else torch.cat([x, x])
         predicted: torch.Tensor = self.unet(
             torch.cat([x, conditions.hint], 1),
             timestep,
             conditions.text,
+            timestep_cond=conditions.told,
             down_intrablock_additional_residuals=[one.clone() for one in conditions.residuals],
             return_dict=False,
         )[0]
-        if not conditions.guided:
+        if conditions.guidance_scale is None:
             return predicted
         unwanted, wanted = predicted.chunk(2)
         guided = unwanted + conditions.guidance_scale * (wanted - unwanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 
@@ -17,35 +18,51 @@ from workers.studio.training.captions import caption, random_words
 from workers.studio.training.config import TrainingConfig, load_config
 from workers.studio.training.decoder import make_predictions, train_decoder
 from workers.studio.training.denoiser import checkpoint_path, train_denoiser
-from workers.studio.training.export import export
-from workers.studio.training.maps import from_bytes, to_bytes
+from workers.studio.training.distill import DistillRun, guided, new_student, train_distilled
+from workers.studio.training.evaluate import evaluate
+from workers.studio.training.export import export, trained_pipeline
+from workers.studio.training.maps import from_bytes, make_maps, to_bytes
 from workers.studio.training.networks import new_scheduler
-from workers.studio.training.nouns import HELD_OUT
 from workers.studio.training.pack import load_pack, make_pack, training_rows
-from workers.studio.training.text import train_text
+from workers.studio.training.parts import make_parts, read_parts
+from workers.studio.training.render import render_parts
+from workers.studio.training.tessellation import training_mesh
+from workers.studio.training.text import tokenize, train_text
+from workers.studio.training.words import aligned, nearest_paint
+
+
+def paint(config: TrainingConfig) -> None:
+    """Pictures in place of path-traced ones, where mitsuba is not installed: noise, with true cameras."""
+    folder = config.folder / "renders"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for part in read_parts(config):
+        for look, size_px in enumerate((config.image_px, config.image_px // 2)):
+            camera = cameras.draw_camera(rng, training_mesh(config, part).vertices)
+            name = f"{part['part']:05d}-0-{look}"
+            pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+            Image.fromarray(pixels).resize((size_px, size_px)).save(folder / f"{name}.png")
+            known = {"camera": camera.as_json(), "camera_number": 0, "size_px": size_px}
+            entry = part | known | {"words": random_words(rng)["words"]}
+            (folder / f"{name}.json").write_text(json.dumps(entry))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> TrainingConfig:
-    """All stages after rendering, over pictures of a ball that took no path tracer."""
+    """All stages of the smoke preset, one after the other."""
     patch = pytest.MonkeyPatch()
     patch.setenv("MFGVIZ_TRAINING_DIR", str(tmp_path_factory.mktemp("training")))
     config = load_config("smoke")
-    for name in ("renders", "maps"):
-        (config.folder / name).mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    stored = to_bytes(control_tensor(ball())[0])
-    for part, family in enumerate(("plate", "gear", "impeller")):
-        name = f"{part:05d}-0"
-        pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
-        Image.fromarray(pixels).resize((64, 64)).save(config.folder / "renders" / f"{name}-0.png")
-        known = {"part": part, "family": family, "held_out": family in HELD_OUT, "camera_number": 0}
-        entry = known | {"size_px": 64, "words": random_words(rng)["words"]}
-        (config.folder / "renders" / f"{name}-0.json").write_text(json.dumps(entry))
-        np.save(config.folder / "maps" / f"{name}.npy", stored)
+    make_parts(config, progress=False)
+    if importlib.util.find_spec("mitsuba") and importlib.util.find_spec("mitsuba_oidn"):
+        render_parts(config)
+    else:
+        paint(config)
+    make_maps(config)
     make_pack(config)
     train_text(config)
     train_denoiser(config)
+    train_distilled(config)
     make_predictions(config)
     train_decoder(config)
     yield config
@@ -59,11 +76,12 @@ def test_held_out_families_are_not_trained_on(trained) -> None:
 
 
 def test_a_stage_goes_on_from_its_checkpoint(trained) -> None:
-    before = torch.load(checkpoint_path(trained), weights_only=True)["steps"]
-    train_denoiser(replace(trained, minutes_denoiser=trained.minutes_denoiser + 0.02))
+    before = torch.load(checkpoint_path(trained), weights_only=True)
+    minutes = before["spent_s"] / 60 - trained.minutes_crops + 0.01
+    train_denoiser(replace(trained, minutes_denoiser=minutes))
     after = torch.load(checkpoint_path(trained), weights_only=True)
-    assert after["steps"] > before
-    assert after["spent_s"] >= 0.06 * 60 - 1
+    assert after["steps"] > before["steps"]
+    assert after["spent_s"] > before["spent_s"]
 
 
 def test_export_makes_a_half_precision_folder_that_renders(trained, tmp_path) -> None:
@@ -75,6 +93,75 @@ def test_export_makes_a_half_precision_folder_that_renders(trained, tmp_path) ->
     ).images
     assert images.shape == (1, 64, 64, 3)
     assert np.isfinite(images).all()
+    assert pipeline.distilled
+    figures = evaluate(trained, pipeline, tmp_path, count=1)
+    assert figures["images"] == 1
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_a_student_is_told_its_guidance_and_runs_once_a_step(trained) -> None:
+    pipeline = trained_pipeline(trained)
+    pipeline.set_progress_bar_config(disable=True)
+    seen: list[tuple[int, ...]] = []
+    hook = pipeline.unet.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    torch.nn.init.normal_(pipeline.unet.time_embedding.cond_proj.weight)
+    common = {"control_image": control_tensor(ball()), "num_inference_steps": 2, "output_type": "latent"}
+    made = [
+        pipeline("brass", guidance_scale=scale, generator=torch.Generator().manual_seed(1), **common).images
+        for scale in (1.0, 3.0)
+    ]
+    assert {shape[0] for shape in seen} == {1}
+    assert not torch.allclose(made[0], made[1])
+    seen.clear()
+    avoiding = pipeline(["brass", "brass"], ["", "rust"], guidance_scale=3.0, generator=[
+        torch.Generator().manual_seed(1) for _ in range(2)
+    ], **(common | {"control_image": common["control_image"].expand(2, -1, -1, -1)})).images  # fmt: skip
+    assert {shape[0] for shape in seen} == {4}
+    hook.remove()
+    torch.testing.assert_close(avoiding[:1], made[1], atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(avoiding[1:], made[1], atol=1e-3)
+
+
+def test_a_student_begins_as_its_teacher_and_aims_at_where_two_steps_lead(trained) -> None:
+    run = DistillRun(replace(trained, seed=3), 0, 1)
+    batch = run.sampler.draw(2, small=False)
+    states = run.teacher.text(tokenize(run.tokenizer, ["brass", "steel", "", ""], trained.text_tokens))[0]
+    given = states, run.teacher.hints.from_small(batch.control, batch.scale)
+    steps, scales = torch.tensor([999, 249]), torch.ones(2)
+    begun = new_student(trained, run.teacher.text, run.teacher)
+    noisy = run._noised(batch.clean, steps)
+    told = begun(noisy, steps, states[:2], given[1], scales * 3)
+    torch.testing.assert_close(told, guided(run.teacher, noisy, steps, given, scales), atol=1e-4, rtol=1e-3)
+    target = run._two_steps(noisy, steps, given, scales)
+    assert target.shape == batch.clean.shape
+    # One step from x_t with the target as the clean picture ends where two steps of the teacher end.
+    alpha, later = run._alpha(steps), run._alpha(steps - 250)
+    noise = (noisy - alpha.sqrt() * target) / (1 - alpha).sqrt()
+    ends = later.sqrt() * target + (1 - later).sqrt() * noise
+    x = noisy
+    for at, then in ((steps, steps - 125), (steps - 125, steps - 250)):
+        clean = guided(run.teacher, x, at.clamp_min(0), given, scales)
+        now, next_ = run._alpha(at), run._alpha(then)
+        x = next_.sqrt() * clean + (1 - next_).sqrt() * (x - now.sqrt() * clean) / (1 - now).sqrt()
+    torch.testing.assert_close(ends, x, atol=1e-3, rtol=1e-3)
+
+
+def test_a_stranger_is_laid_on_the_word_that_it_means() -> None:
+    # red -> scar|let, with the rest moved by one place
+    assert aligned([1, 5, 6, 9, 2, 0, 0], [1, 5, 7, 8, 9, 2, 0]) == [0, 1, 2, 2, 3, 4, 5]
+    # two tokens -> one
+    assert aligned([1, 5, 6, 9, 2, 0, 0], [1, 7, 9, 2, 0, 0, 0]) == [0, 1, 3, 4, 5, 6, 6]
+
+
+def test_colour_names_go_to_the_paint_that_looks_like_them() -> None:
+    assert nearest_paint("firebrick") == "red"
+    assert nearest_paint("forest green") == "green"
+    assert nearest_paint("medium blue") == "blue"
+    rng = np.random.default_rng(2)
+    words = {"kind": "paint", "finish": None, "colour": "red", "light": "studio", "floor": "white"}
+    entry = {"family": "gear", "words": words}
+    texts = [caption(entry, rng, {"colour:red": ("firebrick",)}) for _ in range(80)]
+    assert 1 < sum("firebrick" in text for text in texts) < 30
 
 
 def test_the_schedule_ends_in_pure_noise() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,16 +16,19 @@ from workers.studio.training.judge_stages import STAGES
 @click.option(
     "--config", "name", default="first-cut", show_default=True, help="A preset's name, or a TOML file."
 )
+@click.option("--device", help="Where the networks are trained: cpu, cuda. Default: the preset's.")
+@click.option("--bf16/--no-bf16", default=None, help="Train in bfloat16. Default: the preset's.")
 @click.pass_context
-def main(context: click.Context, name: str) -> None:
-    """Make the studio model: parts, render, maps, pack, text, denoiser, decoder, export, sheet.
+def main(context: click.Context, name: str, device: str | None, bf16: bool | None) -> None:
+    """Make the studio model: parts, render, maps, pack, text, denoiser, distill, predict, decoder, export.
 
     Make what judges it: pairs, judge, materials, evaluation-set.
 
     Data and checkpoints go to MFGVIZ_TRAINING_DIR (default ~/.cache/mfgviz/training). Every stage goes on
     from where it stopped.
     """
-    context.obj = load_config(name)
+    given = {"device": device, "bf16": bf16}
+    context.obj = load_config(name, **{key: value for key, value in given.items() if value is not None})
 
 
 @main.command()
@@ -85,9 +89,20 @@ def pack(config: TrainingConfig) -> None:
 @click.pass_obj
 def denoiser(config: TrainingConfig, processes: int) -> None:
     """Train the denoiser, its hint encoder and the text encoder."""
-    from workers.studio.training.denoiser import train_denoiser_together
+    from workers.studio.training.denoiser import train_denoiser, train_together
 
-    train_denoiser_together(config, processes)
+    train_together(train_denoiser, config, processes)
+
+
+@main.command()
+@click.option("--processes", default=1, help="How many processes of one thread each.")
+@click.pass_obj
+def distill(config: TrainingConfig, processes: int) -> None:
+    """Teach a student to do in one evaluation what guidance takes two for."""
+    from workers.studio.training.denoiser import train_together
+    from workers.studio.training.distill import train_distilled
+
+    train_together(train_distilled, config, processes)
 
 
 @main.command()
@@ -120,19 +135,26 @@ def export(config: TrainingConfig, to: Path | None) -> None:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--to", default="sheet.png", type=click.Path(path_type=Path), help="The PNG to write.")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", default="sheet.jpg", type=click.Path(path_type=Path), help="The PNG or JPEG to write.")
 @click.option("--view", default="iso", help="A standard view.")
+@click.option("--seed", default=7, help="The seed of all pictures.")
+@click.option("--cell", "cell_px", default=256, help="Pixels of one picture on the sheet.")
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="A diffusers folder.")
 @click.pass_obj
-def sheet(config: TrainingConfig, files: tuple[Path, ...], to: Path, view: str, weights: Path | None) -> None:
-    """Render STEP FILES with a set of prompts side by side."""
+def sheet(
+    config: TrainingConfig, /, files: tuple[Path, ...], to: Path, weights: Path | None, **how: Any
+) -> None:
+    """Render STEP FILES, or the fixed set of eight parts, with ten prompts side by side."""
     from workers.studio.pipeline import StudioPipeline
     from workers.studio.training.export import trained_pipeline
-    from workers.studio.training.sheet import contact_sheet, view_control
+    from workers.studio.training.sheet import contact_sheet, shown_parts, view_control
 
     pipeline = StudioPipeline.from_pretrained(weights) if weights else trained_pipeline(config)
-    contact_sheet(pipeline, [view_control(path, view) for path in files]).save(to)
+    pipeline.set_progress_bar_config(disable=True)
+    view = how.pop("view")
+    controls = [view_control(path, view) for path in files or shown_parts(config)]
+    contact_sheet(pipeline, controls, **how).save(to, quality=80)
 
 
 @main.command()

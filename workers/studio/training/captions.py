@@ -10,6 +10,8 @@ from workers.studio.training.nouns import GENERIC_NOUNS, NOUNS
 
 Random = np.random.Generator
 Words = dict[str, str | None]
+Strangers = dict[str, tuple[str, ...]]  # `slot:key` to words outside the grammar that mean it
+STRANGE = 0.1  # how often such a word stands for the grammar's own
 
 FINISHES: dict[str | None, tuple[str, ...]] = {
     "brushed": ("brushed {}", "brushed {}", "{} with a brushed finish", "satin brushed {}", "{}, brushed"),
@@ -27,8 +29,8 @@ MATERIALS: dict[str, tuple[str, ...]] = {
     "brass": ("brass",),
     "copper": ("copper",),
     "bronze": ("bronze", "bearing bronze"),
-    "titanium": ("titanium", "gunmetal titanium"),
-    "chrome": ("chrome", "chrome-plated steel", "chromed metal", "nickel-plated steel"),
+    "titanium": ("titanium", "grey titanium"),
+    "chrome": ("chrome", "chrome-plated steel", "chromed metal", "mirror chrome"),
     "gold": ("gold", "gold-plated metal"),
     "cast_iron": ("cast iron", "grey cast iron", "rough cast iron", "gray iron"),
     "rust": ("rusted steel", "rusty iron", "corroded steel", "rusty metal", "rust"),
@@ -38,6 +40,12 @@ MATERIALS: dict[str, tuple[str, ...]] = {
     "black_oxide": ("black oxide steel", "blackened steel", "burnished steel"),
     "cast_aluminium": ("cast aluminium", "cast aluminum", "die-cast aluminium", "sand-cast aluminium"),
     "ceramic": ("white ceramic", "ceramic", "porcelain"),
+    "wood": ("wood", "oak", "beech wood", "light wood", "wooden"),
+    "walnut": ("walnut", "dark wood", "walnut wood", "stained wood"),
+    "carbon": ("carbon fibre", "carbon fiber", "carbon", "carbon composite"),
+    "nickel": ("nickel", "nickel-plated brass", "electroless nickel"),
+    "gunmetal": ("gunmetal", "gunmetal steel", "dark gunmetal"),
+    "yellow_zinc": ("yellow zinc", "yellow passivated zinc", "yellow chromate zinc"),
 }
 COLOURS: dict[str, tuple[str, ...]] = {
     "red": ("red", "red", "bright red", "crimson", "scarlet", "signal red"),
@@ -71,6 +79,13 @@ COATS: dict[str, tuple[str, ...]] = {
     ),
     "paint": ("glossy {} paint", "{} painted", "{} lacquer", "shiny {} paint", "painted {}", "{} enamel"),
     "plastic": ("{} plastic", "{} plastic", "{} ABS plastic", "{} nylon", "{} polymer"),
+    "translucent": (
+        "translucent {} plastic",
+        "translucent {} plastic",
+        "frosted {} acrylic",
+        "see-through {} resin",
+        "{} translucent plastic",
+    ),
 }
 LIGHTS: dict[str, tuple[str, ...]] = {
     "studio": ("studio light", "studio light", "studio lighting", "softbox lighting", "product photo"),
@@ -107,23 +122,34 @@ def choose(rng: Random, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def material_phrase(words: Words, rng: Random) -> str:
+def phrase(rng: Random, options: tuple[str, ...], strangers: tuple[str, ...] = ()) -> str:
+    """One of the options; now and then a stranger, if there are any."""
+    if strangers and rng.random() < STRANGE:
+        return choose(rng, strangers)
+    return choose(rng, options)
+
+
+def material_phrase(words: Words, rng: Random, strangers: Strangers | None = None) -> str:
     """The surface in words: "brushed aluminum", "crimson powder coat"."""
     kind, finish, colour = str(words["kind"]), words["finish"], words["colour"]
+    strange = strangers or {}
     if kind in COATS:
-        coat = choose(rng, COATS[kind]).format(choose(rng, COLOURS[str(colour)]))
+        tint = phrase(rng, COLOURS[str(colour)], strange.get(f"colour:{colour}", ()))
+        coat = choose(rng, COATS[kind]).format(tint)
         return choose(rng, FINISHES[finish]).format(coat) if finish and rng.random() < 0.8 else coat
-    return choose(rng, FINISHES[finish]).format(choose(rng, MATERIALS[kind]))
+    material = phrase(rng, MATERIALS[kind], strange.get(f"kind:{kind}", ()))
+    return choose(rng, FINISHES[finish]).format(material)
 
 
-def caption(entry: dict[str, Any], rng: Random) -> str:
+def caption(entry: dict[str, Any], rng: Random, strangers: Strangers | None = None) -> str:
     """A caption of a render's entry; now and then it leaves the noun out, and what is `UNSAID`.
 
     Only that: where any light or ground could be left unsaid, a prompt that is silent on them would get the
     mean of all, which is mud.
     """
     words: Words = entry["words"]
-    material, share = material_phrase(words, rng), rng.random()
+    strange = strangers or {}
+    material, share = material_phrase(words, rng, strange), rng.random()
     noun = choose(rng, NOUNS[str(entry["family"])] if rng.random() < 0.6 else GENERIC_NOUNS)
     if share < 0.42:
         subject = material
@@ -134,8 +160,9 @@ def caption(entry: dict[str, Any], rng: Random) -> str:
     if rng.random() < 0.1 and share >= 0.42:
         subject = choose(rng, OPENINGS) + subject
     said = [words[what] != usual or rng.random() > LEFT_OUT for what, usual in UNSAID.items()]
-    extras = [choose(rng, LIGHTS[str(words["light"])])] if said[0] else []
-    extras += [choose(rng, FLOORS[str(words["floor"])])] if said[1] else []
+    names = [str(words["light"]), str(words["floor"])]
+    extras = [phrase(rng, LIGHTS[names[0]], strange.get(f"light:{names[0]}", ()))] if said[0] else []
+    extras += [phrase(rng, FLOORS[names[1]], strange.get(f"floor:{names[1]}", ()))] if said[1] else []
     if rng.random() < 0.2:
         extras.reverse()
     return ", ".join([subject, *extras])
@@ -143,11 +170,12 @@ def caption(entry: dict[str, Any], rng: Random) -> str:
 
 def random_words(rng: Random) -> dict[str, Any]:
     """An entry that no picture shows: for training the text encoder on all that could be said."""
-    from workers.studio.training.looks import ANODISED, FLOORS, KINDS, LIGHTS, PAINTS, pick
+    from workers.studio.training.looks import ANODISED, FLOORS, KINDS, LIGHTS, PAINTS, TRANSLUCENT, pick
     from workers.studio.training.looks import FINISHES as METAL_FINISHES
 
     kind = str(rng.choice(list(KINDS)))
-    colour = str(rng.choice(list(ANODISED if kind == "anodised" else PAINTS))) if kind in COATS else None
+    colours = {"anodised": ANODISED, "translucent": TRANSLUCENT}.get(kind, PAINTS)
+    colour = str(rng.choice(list(colours))) if kind in COATS else None
     finish = str(rng.choice(METAL_FINISHES[kind])) if kind in METAL_FINISHES else None
     if kind == "plastic":
         finish = str(rng.choice(["matte", "glossy"]))

@@ -23,6 +23,7 @@ class TrainingConfig:
     seed: int = 1
     start_from: str = ""  # a weights folder to go on from, or "shipped"; empty: from random weights
     # data
+    families: tuple[str, ...] = ()  # of the parts; none: all that there are
     parts: int = 520
     cameras_per_part: int = 1
     looks_per_camera: int = 1
@@ -40,6 +41,7 @@ class TrainingConfig:
     text_width: int = 192
     text_layers: int = 4
     text_steps: int = 500
+    word_steps: int = 600  # of teaching words outside the captions, where a sentence encoder is installed
     # denoiser
     unet_channels: tuple[int, ...] = (64, 128, 256)
     batch: int = 16
@@ -47,12 +49,19 @@ class TrainingConfig:
     ema: float = 0.999
     minutes_crops: float = 26.5
     minutes_denoiser: float = 3.0
+    # guidance and step distillation
+    minutes_distill: float = 0.0  # 0: the denoiser is exported as it is, with two evaluations a step
+    distill_learning_rate: float = 2e-4
     # decoder
     decoder_widths: tuple[int, ...] = (16, 32, 64, 96)
     decoder_batch: int = 6
     decoder_crop_px: int = 192
     minutes_decoder: float = 15.0
+    decoder_learning_rate: float = 1.5e-3  # too quick for a trained one, which it unlearns for a while
     predictions: int = 256
+    # where the networks are trained
+    device: str = "cpu"
+    bf16: bool = False  # autocast to bfloat16: pays on GPUs, not on CPUs without AMX
     # what the exported pipeline does unless it is told otherwise
     default_steps: int = 4
     default_guidance_scale: float = 2.5

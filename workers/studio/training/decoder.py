@@ -12,6 +12,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,28 +20,47 @@ from torch.nn import functional
 
 from workers.studio.autoencoder import StudioAutoencoder
 from workers.studio.control import EDGES, MASK
+from workers.studio.lookups import picture_places
 from workers.studio.training.captions import caption
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.denoiser import NO_TEXT, load_denoiser
+from workers.studio.training.distill import guided, is_distilled, load_distilled
+from workers.studio.training.lookups import DIFFUSE, MIRRORED, lamp_pictures, pattern_pictures
 from workers.studio.training.maps import from_bytes, maps_name
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
 from workers.studio.training.pack import Pack, load_pack, read_control, read_pixels, sharp_rows
-from workers.studio.training.start import starting_point
+from workers.studio.training.start import adopt, starting_point
 from workers.studio.training.text import load_text, tokenize
 
 PREDICTED, TRUE, BLURRED = 0.68, 0.78, 0.88  # cumulative shares; the rest is noised
-TEXTURE = 2.0  # weight
+TEXTURE = 4.0  # weight
+TEXTURE_SCALES = 3
+GROUND_TEXTURE = 0.5  # of the ground's texture beside the part's
 FULL_SIZE = 0.6  # share of the batches
 SAVE_EVERY_S = 60.0
-LEARNING_RATE = 1.5e-3
+# What only mixes lamps and sets strengths is nearly linear, and learns faster than the rest.
+LOOKED_UP, QUICKER = ("lamps.", "brush."), 4.0
 
 
 def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
     """The decoder as it is before the first step, beside the fitted encoder."""
     widths = tuple(config.decoder_widths)
-    made = StudioAutoencoder(config.latent_channels, widths, brushed=True, text_width=config.text_width)
+    patterns = pattern_pictures()
+    made = StudioAutoencoder(
+        config.latent_channels,
+        widths,
+        brushed=True,
+        text_width=config.text_width,
+        lamp_counts=(MIRRORED, DIFFUSE),
+        pattern_count=len(patterns),
+    )
     if begun := starting_point(config):
-        made.load_state_dict(begun.autoencoder.state_dict(), strict=False)  # it may know no texture, no words
+        adopt(made, begun.autoencoder)
+    assert made.lamps is not None
+    assert made.patterns is not None
+    made.patterns.pictures.copy_(patterns)
+    for kept, fresh in zip((made.lamps.mirrored, made.lamps.diffuse), lamp_pictures(), strict=True):
+        kept.copy_(fresh)
     made.patches.load_state_dict(torch.load(config.folder / "patches.pt", weights_only=True))
     return made
 
@@ -55,50 +75,58 @@ def load_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
 
 @torch.no_grad()
 def make_predictions(config: TrainingConfig, *, minutes: float = 1e9) -> int:
-    """Let the denoiser predict latents of training pictures from noisy ones; save rows and predictions."""
-    pack, model = load_pack(config), load_denoiser(config)
+    """Let the denoiser predict latents of training pictures from noisy ones; save rows and predictions.
+
+    The student, where there is one: the decoder learns from what it will be given.
+    """
+    pack, device = load_pack(config), torch.device(config.device)
+    model = (load_distilled(config) if is_distilled(config) else load_denoiser(config)).to(device)
     tokenizer, _ = load_text(config)
     rng, rows = np.random.default_rng([config.seed, 5]), sharp_rows(config, pack)
-    alpha_bar = new_scheduler().alphas_cumprod.float()
     found: list[torch.Tensor] = []
     used: list[torch.Tensor] = []
     started = time.monotonic()
     while sum(map(len, used)) < config.predictions and time.monotonic() - started < minutes * 60:
         some = rows[torch.from_numpy(rng.integers(len(rows), size=8))]
         texts = [caption(pack.entries[int(row)], rng) for row in some]
-        ids = tokenize(tokenizer, texts + [""] * len(texts), config.text_tokens)
-        control = from_bytes(pack.control[pack.camera[some]])
-        hints = model.hints.from_small(control, torch.ones(len(some)))
-        doubled = (torch.cat([hints[0]] * 2), [torch.cat([one] * 2) for one in hints[1]])
-        first = 999 if rng.random() < 0.5 else int(rng.integers(350, 999))
-        count = int(rng.integers(1, 4))
-        clean = pack.latents[some].float()
-        found.append(_descend(model, clean, (model.text(ids)[0], doubled), alpha_bar, (first, count)).half())
+        ids = tokenize(tokenizer, texts + [""] * len(texts), config.text_tokens).to(device)
+        control = from_bytes(pack.control[pack.camera[some]]).to(device)
+        given = model.text(ids)[0], model.hints.from_small(control, torch.ones(len(some), device=device))
+        path = _path(rng, config.default_steps)
+        clean = pack.latents[some].float().to(device)
+        found.append(_descend(model, clean, given, path, config.default_guidance_scale).half().cpu())
         used.append(some)
     torch.save({"rows": torch.cat(used), "latents": torch.cat(found)}, config.folder / "predictions.pt")
     return sum(map(len, used))
+
+
+def _path(rng: np.random.Generator, steps: int) -> list[int]:
+    """Time steps to come down by, -1 for the end: half of the time those of the shipped sampling."""
+    if rng.random() < 0.5:
+        return [1000 * k // steps - 1 for k in range(steps, -1, -1)]
+    first, count = int(rng.integers(350, 1000)), int(rng.integers(1, 4))
+    return [first * (count - k) // count for k in range(count)] + [-1]
 
 
 def _descend(
     model: Denoiser,
     clean: torch.Tensor,
     given: tuple[torch.Tensor, tuple[torch.Tensor, list[torch.Tensor]]],
-    alpha_bar: torch.Tensor,
-    path: tuple[int, int],
+    path: list[int],
+    scale: float,
 ) -> torch.Tensor:
-    """Noise the latents to time step `path[0]`, come down in `path[1]` guided DDIM steps; the last x0."""
-    first, count = path
-    a = alpha_bar[first]
-    x = noised(clean, torch.randn_like(clean), a.expand(len(clean)))
+    """Noise the latents to the path's first time step and come down it in guided DDIM steps; the last x0."""
+    alpha_bar = torch.cat([new_scheduler().alphas_cumprod.float(), torch.ones(1)]).to(clean.device)
+    count, scales = len(clean), clean.new_full((len(clean),), scale)
+    x = noised(clean, torch.randn_like(clean), alpha_bar[path[0]].expand(count))
     predicted = x
-    for k in range(count):
-        step = first * (count - k) // count
-        steps = torch.full((2 * len(clean),), step)
-        wanted, unwanted = model.predict(torch.cat([x, x]), steps, given[0], given[1]).chunk(2)
-        guided = unwanted + 2.5 * (wanted - unwanted)
-        ratio = wanted.std((1, 2, 3), keepdim=True) / guided.std((1, 2, 3), keepdim=True)
-        predicted = guided * (0.5 * ratio + 0.5)
-        a, b = alpha_bar[step], alpha_bar[first * (count - k - 1) // count]
+    for step, then in pairwise(path):
+        steps = torch.full((count,), step, device=clean.device)
+        if model.unet.config.time_cond_proj_dim is None:
+            predicted = guided(model, x, steps, given, scales)
+        else:
+            predicted = model.predict(x, steps, given[0][:count], given[1], scales)
+        a, b = alpha_bar[step], alpha_bar[then]
         noise = (x - a.sqrt() * predicted) / (1 - a).sqrt()
         x = b.sqrt() * predicted + (1 - b).sqrt() * noise
     return predicted
@@ -108,13 +136,24 @@ def _descend(
 class Crop:
     """Latents (B, C, n, n), control (B, 8, 16 n, 16 n) times its strength, pixels (B, 3, 16 n, 16 n).
 
-    Of pictures at half the size the pixels are (B, 3, 8 n, 8 n).
+    Of pictures at half the size the pixels are (B, 3, 8 n, 8 n). places (B, 2, 16 n, 16 n): where in the
+    whole picture its pixels lie.
     """
 
     latents: torch.Tensor
     control: torch.Tensor
     pixels: torch.Tensor
+    places: torch.Tensor
     captions: list[str]
+
+    def to(self, device: torch.device) -> Crop:
+        """The same on a device, in the memory order that convolutions like."""
+
+        def moved(one: torch.Tensor) -> torch.Tensor:
+            return one.to(device).contiguous(memory_format=torch.channels_last)
+
+        pictures = moved(self.pixels), moved(self.places)
+        return Crop(moved(self.latents), moved(self.control), *pictures, self.captions)
 
 
 class CropSampler:
@@ -127,6 +166,7 @@ class CropSampler:
         predictions = torch.load(config.folder / "predictions.pt", weights_only=True)
         self.predicted_rows, self.predicted = predictions["rows"], predictions["latents"]
         self.guesses = self._by_size(torch.arange(len(self.predicted_rows)), self.predicted_rows)
+        self.places = picture_places(config.image_px, config.image_px)
         self._pixels: dict[int, torch.Tensor] = {}
 
     def _by_size(self, values: torch.Tensor, rows: torch.Tensor) -> dict[bool, torch.Tensor]:
@@ -138,13 +178,12 @@ class CropSampler:
         """A batch, of pictures of one size."""
         full = not (len(self.rows[False]) and len(self.guesses[False])) or self.rng.random() < FULL_SIZE
         crops = [self._one(full=full) for _ in range(count)]
-        latents, control, pixels = (
-            torch.stack(some).contiguous(memory_format=torch.channels_last)
-            for some in zip(*(crop[:3] for crop in crops), strict=True)
+        latents, control, pixels, places = (
+            torch.stack(some) for some in zip(*(crop[:4] for crop in crops), strict=True)
         )
-        return Crop(latents, control, pixels, [crop[3] for crop in crops])
+        return Crop(latents, control, pixels, places, [crop[4] for crop in crops])
 
-    def _one(self, *, full: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, str]:
+    def _one(self, *, full: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, str]:
         row, latents = self._latents(full=full)
         entry = self.pack.entries[row]
         if row not in self._pixels:
@@ -160,6 +199,7 @@ class CropSampler:
             latents[:, y : y + cells, x : x + cells],
             from_bytes(control[window][None])[0] * strength,
             pixels,
+            self.places[0][window],
             "" if self.rng.random() < NO_TEXT else caption(entry, self.rng),
         )
 
@@ -214,18 +254,30 @@ def decoder_loss(made: torch.Tensor, wanted: torch.Tensor, control: torch.Tensor
 def texture_loss(texture: torch.Tensor, missing: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
     """How far the texture is from being as strong as what the smooth picture misses of the true one.
 
-    Compared are the local means of the gradients' sizes, along x and along y, inside the part and away from
-    its edges: texture has to have the right strength and direction, not the right places.
+    Compared are the local means of the gradients' sizes, along x and along y and at three scales, away from
+    the part's edges, on it and around it apart: texture has to have the right strength, grain and direction,
+    not the right places.
     """
-    away = 1 - functional.max_pool2d(control[:, EDGES : EDGES + 1], 7, 1, 3)
-    weight = (control[:, MASK : MASK + 1] * away)[..., 1:, 1:]
     loss = texture.new_zeros(())
-    for axis in (2, 3):
-        sizes = [one.mean(1, keepdim=True).diff(dim=axis).abs()[..., -weight.shape[2] :, -weight.shape[3] :]
-                 for one in (texture, missing)]  # fmt: skip
-        mass = functional.avg_pool2d(weight, 11, 4) + 1e-3
-        local = [functional.avg_pool2d(one * weight, 11, 4) / mass for one in sizes]
-        loss = loss + ((local[0] - local[1]).abs() * mass).mean()
+    mask, edges = control[:, MASK : MASK + 1], control[:, EDGES : EDGES + 1]
+    for scale in range(TEXTURE_SCALES):
+        if scale:
+            texture, missing, mask, edges = (
+                functional.avg_pool2d(one, 2) for one in (texture, missing, mask, edges)
+            )
+        away = 1 - functional.max_pool2d(edges, 7 if not scale else 3, 1, 3 if not scale else 1)
+        sizes = [
+            [one.mean(1, keepdim=True).diff(dim=axis).abs()[..., -mask.shape[2] + 1 :, -mask.shape[3] + 1 :]
+             for one in (texture, missing)]
+            for axis in (2, 3)
+        ]  # fmt: skip
+        window = 11 if not scale else 7
+        for weight, share in ((mask * away, 1.0), ((1 - mask) * away, GROUND_TEXTURE)):
+            inner = weight[..., 1:, 1:]
+            mass = functional.avg_pool2d(inner, window, 4) + 1e-3
+            for made, wanted in sizes:
+                near = [functional.avg_pool2d(one * inner, window, 4) / mass for one in (made, wanted)]
+                loss = loss + share * ((near[0] - near[1]).abs() * mass).mean() / TEXTURE_SCALES
     return loss
 
 
@@ -244,20 +296,28 @@ class _Run:
     def __init__(self, config: TrainingConfig) -> None:
         self.path = config.folder / "decoder.pt"
         self.batch, self.tokens = config.decoder_batch, config.text_tokens
-        self.model = new_autoencoder(config)
+        self.learning_rate = config.decoder_learning_rate
+        self.device, self.bf16 = torch.device(config.device), config.bf16
+        self.model = new_autoencoder(config).to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
+        new = [one for name, one in self.model.named_parameters() if name.startswith(LOOKED_UP)]
+        others = [one for name, one in self.model.named_parameters() if not name.startswith(LOOKED_UP)]
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=LEARNING_RATE, weight_decay=1e-4, betas=(0.9, 0.99)
+            [{"params": others, "share": 1.0}, {"params": new, "share": QUICKER}],
+            lr=config.decoder_learning_rate,
+            weight_decay=1e-4,
+            betas=(0.9, 0.99),
         )
         self.steps, self.spent_s = 0, 0.0
         if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, weights_only=True, map_location=self.device)
             self.model.load_state_dict(state["model"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.steps, self.spent_s = state["steps"], state["spent_s"]
         self.model.to(memory_format=torch.channels_last)
-        self.tokenizer, self.text = load_text(config)[0], load_denoiser(config).text
+        self.tokenizer = load_text(config)[0]
+        self.text = load_denoiser(config).text.to(self.device)
         self.sampler = CropSampler(config, load_pack(config), [config.seed, self.steps])
         self.saved_s, self.losses = self.spent_s, [0.0]
 
@@ -266,15 +326,11 @@ class _Run:
         started = time.monotonic()
         for group in self.optimizer.param_groups:
             fall = 0.5 + 0.5 * math.cos(math.pi * done)
-            group["lr"] = LEARNING_RATE * min(1, (self.steps + 1) / 40) * fall + 2e-5
-        crop = self.sampler.draw(self.batch)
-        with torch.no_grad():
-            states = self.text(tokenize(self.tokenizer, crop.captions, self.tokens))[0]
-        smooth, texture = self.model.decode_apart(crop.latents, crop.control, states)
-        loss = decoder_loss(smooth, crop.pixels, crop.control)
-        if crop.pixels.shape == smooth.shape:
-            missing = crop.pixels - smooth.detach()
-            loss = loss + TEXTURE * texture_loss(texture, missing, crop.control)
+            rate = self.learning_rate * min(1, (self.steps + 1) / 40) * fall + 2e-5
+            group["lr"] = rate * group["share"]
+        crop = self.sampler.draw(self.batch).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            loss = self._loss(crop)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -291,6 +347,18 @@ class _Run:
             print(f"decoder step {self.steps} loss {mean:.4f} at {self.spent_s / 60:.1f} min", flush=True)
         if self.spent_s - self.saved_s > SAVE_EVERY_S:
             self.save()
+
+    def _loss(self, crop: Crop) -> torch.Tensor:
+        """Of the smooth picture and, at full size, of the texture that it lacks."""
+        with torch.no_grad():
+            ids = tokenize(self.tokenizer, crop.captions, self.tokens).to(self.device)
+            states = self.text(ids)[0]
+        smooth, texture = self.model.decode_apart(crop.latents, crop.control, states, crop.places)
+        loss = decoder_loss(smooth, crop.pixels, crop.control)
+        if crop.pixels.shape == smooth.shape:
+            missing = crop.pixels - smooth.detach()
+            loss = loss + TEXTURE * texture_loss(texture, missing, crop.control)
+        return loss
 
     def save(self) -> None:
         """Write the checkpoint, all or nothing."""

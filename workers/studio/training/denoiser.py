@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedTokenizerFast
 
-from workers.studio.training.captions import caption
+from workers.studio.training.captions import Strangers, caption
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.maps import from_bytes
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
 from workers.studio.training.pack import Pack, load_pack, training_rows
 from workers.studio.training.start import starting_point
 from workers.studio.training.text import load_text, tokenize
+from workers.studio.training.words import read_strangers
 
 NO_TEXT, NO_GEOMETRY, WEAK_GEOMETRY = 0.1, 0.08, 0.1
 SAVE_EVERY_S = 90.0
@@ -42,12 +44,19 @@ class Batch:
     scale: torch.Tensor
     captions: list[str]
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device, in the memory order that convolutions like."""
+        clean, control = (
+            one.to(device).contiguous(memory_format=torch.channels_last) for one in (self.clean, self.control)
+        )
+        return Batch(clean, control, self.scale.to(device), self.captions)
+
 
 class Sampler:
     """Random batches of a pack."""
 
-    def __init__(self, pack: Pack, seed: list[int]) -> None:
-        self.pack, self.rows = pack, training_rows(pack)
+    def __init__(self, pack: Pack, seed: list[int], strangers: Strangers | None = None) -> None:
+        self.pack, self.rows, self.strangers = pack, training_rows(pack), strangers
         self.rng = np.random.default_rng(seed)
 
     def draw(self, count: int, *, small: bool) -> Batch:
@@ -68,18 +77,26 @@ class Sampler:
         share = rng.random(count)
         scale[share < NO_GEOMETRY + WEAK_GEOMETRY] = rng.uniform(0.2, 1)
         scale[share < NO_GEOMETRY] = 0
-        texts = ["" if rng.random() < NO_TEXT else caption(pack.entries[int(row)], rng) for row in rows]
+        texts = [
+            "" if rng.random() < NO_TEXT else caption(pack.entries[int(row)], rng, self.strangers)
+            for row in rows
+        ]
         return Batch(clean, from_bytes(control), torch.from_numpy(scale).float(), texts)
 
 
 def train_denoiser(config: TrainingConfig, rank: int = 0, processes: int = 1) -> None:
     """Train until the minutes are used up, first on small pictures, then on whole ones."""
+    run_until_done(DenoiserRun, config, rank, processes)
+
+
+def run_until_done(kind: type[Run], config: TrainingConfig, rank: int, processes: int) -> None:
+    """One process's share of a training that is bounded by its minutes."""
     torch.set_num_threads(1 if processes > 1 else torch.get_num_threads())
     torch.manual_seed(config.seed)
-    run = _Run(config, rank, processes)
-    minutes = config.minutes_crops + config.minutes_denoiser
-    while run.spent_s < minutes * 60:
-        run.step(small=run.spent_s < config.minutes_crops * 60, done=run.spent_s / (minutes * 60))
+    run = kind(config, rank, processes)
+    crops_s, all_s = (60 * minutes for minutes in run.minutes(config))
+    while run.spent_s < all_s:
+        run.step(small=run.spent_s < crops_s, done=run.spent_s / all_s)
     run.save()
 
 
@@ -107,38 +124,55 @@ def new_denoiser(config: TrainingConfig) -> tuple[PreTrainedTokenizerFast, Denoi
     return tokenizer, model
 
 
-class _Run:
-    """One process's share of the training."""
+class Run:
+    """One process's share of a training: networks, their average, optimizer, batches, checkpoint."""
+
+    checkpoint = "denoiser.pt"
 
     def __init__(self, config: TrainingConfig, rank: int, processes: int) -> None:
         self.config, self.rank, self.processes = config, rank, processes
-        self.tokenizer, self.model = new_denoiser(config)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = torch.device(config.device)
+        self.tokenizer, self.model = self._begin()
+        self.model.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=0.01, betas=(0.9, 0.99)
+            [one for one in self.model.parameters() if one.requires_grad],
+            lr=self._learning_rate(),
+            weight_decay=0.01,
+            betas=(0.9, 0.99),
         )
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.steps, self.spent_s = 0, 0.0
         self._resume()
         self.network: Any = DistributedDataParallel(self.model) if processes > 1 else self.model
-        self.sampler = Sampler(load_pack(config), [config.seed, rank, self.steps])
-        self.alpha_bar = new_scheduler().alphas_cumprod.float()
+        self.sampler = Sampler(load_pack(config), [config.seed, rank, self.steps], read_strangers(config))
+        self.alpha_bar = new_scheduler().alphas_cumprod.float().to(self.device)
         self.saved_s, self.losses = self.spent_s, [0.0]
 
+    # -- what a kind of training decides
+    @staticmethod
+    def minutes(config: TrainingConfig) -> tuple[float, float]:
+        """How long it trains on small pictures, and how long in all."""
+        raise NotImplementedError
+
+    def _begin(self) -> tuple[PreTrainedTokenizerFast, Any]:
+        """The tokenizer and the networks before the first step."""
+        raise NotImplementedError
+
+    def _learning_rate(self) -> float:
+        return self.config.learning_rate
+
+    def _loss(self, batch: Batch, ids: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    # -- what all have in common
     def step(self, *, small: bool, done: float) -> None:
         """One optimizer step on one batch. `done` (0..1) sets the learning rate."""
         started = time.monotonic()
         count = max(1, self.config.batch // self.processes)
-        batch = self.sampler.draw(count * (2 if small else 1), small=small)
-        ids = tokenize(self.tokenizer, batch.captions, self.config.text_tokens)
-        steps = torch.from_numpy(self.sampler.rng.integers(0, 1000, len(batch.clean)))
-        noise = torch.from_numpy(self.sampler.rng.standard_normal(batch.clean.shape, np.float32))
-        noisy = noised(batch.clean, noise, self.alpha_bar[steps])
-        fast = {"memory_format": torch.channels_last}
-        predicted = self.network(
-            noisy.contiguous(**fast), steps, ids, batch.control.contiguous(**fast), batch.scale
-        )
-        loss = functional.mse_loss(predicted, batch.clean)
+        batch = self.sampler.draw(count * (2 if small else 1), small=small).to(self.device)
+        ids = tokenize(self.tokenizer, batch.captions, self.config.text_tokens).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+            loss = self._loss(batch, ids)
         self._rate(done)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -148,11 +182,21 @@ class _Run:
         self._average()
         self._tell(float(loss.detach()), time.monotonic() - started)
 
+    def _time_steps(self, count: int) -> torch.Tensor:
+        """Time steps (B,), all equally likely."""
+        return torch.from_numpy(self.sampler.rng.integers(0, 1000, count)).to(self.device)
+
+    def _noised(self, clean: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, h, w) at their time steps (B,)."""
+        noise = torch.from_numpy(self.sampler.rng.standard_normal(clean.shape, np.float32))
+        noisy = noised(clean, noise.to(self.device), self.alpha_bar[steps])
+        return noisy.contiguous(memory_format=torch.channels_last)
+
     def _rate(self, done: float) -> None:
         """Warm up over 50 steps; after 60 % of the time fall along a cosine."""
         fall = 1.0 if done < 0.6 else 0.5 * (1 + math.cos(math.pi * (done - 0.6) / 0.4)) + 0.02
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * min(1, (self.steps + 1) / 50) * fall
+            group["lr"] = self._learning_rate() * min(1, (self.steps + 1) / 50) * fall
 
     def _average(self) -> None:
         """Exponential moving average, quicker while there is little to average."""
@@ -165,13 +209,14 @@ class _Run:
     def _tell(self, loss: float, took_s: float) -> None:
         self.spent_s += took_s
         if self.processes > 1:  # all stop at the same step
-            clock = torch.tensor([self.spent_s])
+            clock = torch.tensor([self.spent_s], device=self.device)
             dist.broadcast(clock, 0)
             self.spent_s = float(clock)
         self.losses.append(loss)
         if self.steps % 50 == 0 and self.rank == 0:
             mean = float(np.mean(self.losses[-50:]))
-            print(f"denoiser step {self.steps} loss {mean:.4f} at {self.spent_s / 60:.1f} min", flush=True)
+            name, minutes = Path(self.checkpoint).stem, self.spent_s / 60
+            print(f"{name} step {self.steps} loss {mean:.4f} at {minutes:.1f} min", flush=True)
         if self.spent_s - self.saved_s > SAVE_EVERY_S:
             self.saved_s = self.spent_s
             self.save()
@@ -180,7 +225,7 @@ class _Run:
         """Write the checkpoint, all or nothing."""
         if self.rank:
             return
-        path = checkpoint_path(self.config)
+        path = self.config.folder / self.checkpoint
         state = {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
@@ -192,28 +237,49 @@ class _Run:
         path.with_suffix(".part").rename(path)
 
     def _resume(self) -> None:
-        path = checkpoint_path(self.config)
+        path = self.config.folder / self.checkpoint
         if path.exists():
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, weights_only=True, map_location=self.device)
             self.model.load_state_dict(state["model"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.steps, self.spent_s = state["steps"], state["spent_s"]
 
 
-def train_denoiser_together(config: TrainingConfig, processes: int) -> None:
+class DenoiserRun(Run):
+    """The diffusion training itself."""
+
+    @staticmethod
+    def minutes(config: TrainingConfig) -> tuple[float, float]:
+        """See `Run`."""
+        return config.minutes_crops, config.minutes_crops + config.minutes_denoiser
+
+    def _begin(self) -> tuple[PreTrainedTokenizerFast, Any]:
+        return new_denoiser(self.config)
+
+    def _loss(self, batch: Batch, ids: torch.Tensor) -> torch.Tensor:
+        steps = self._time_steps(len(batch.clean))
+        predicted = self.network(self._noised(batch.clean, steps), steps, ids, batch.control, batch.scale)
+        return functional.mse_loss(predicted.float(), batch.clean)
+
+
+Trainer = Callable[[TrainingConfig, int, int], None]
+
+
+def train_together(trainer: Trainer, config: TrainingConfig, processes: int) -> None:
     """Train in that many processes on this machine: on a CPU, two of one thread beat one of two."""
     if processes == 1:
-        train_denoiser(config)
+        trainer(config, 0, 1)
         return
     rendezvous = config.folder / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(_member, (config, processes, str(rendezvous)), nprocs=processes)  # type: ignore[attr-defined]
+    given = (trainer, config, processes, str(rendezvous))
+    torch.multiprocessing.spawn(_member, given, nprocs=processes)  # type: ignore[attr-defined]
 
 
-def _member(rank: int, config: TrainingConfig, processes: int, rendezvous: str) -> None:
+def _member(rank: int, trainer: Trainer, config: TrainingConfig, processes: int, rendezvous: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=processes)
     try:
-        train_denoiser(config, rank, processes)
+        trainer(config, rank, processes)
     finally:
         dist.destroy_process_group()

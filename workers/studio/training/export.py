@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
+from workers.studio.autoencoder import StudioAutoencoder
 from workers.studio.pipeline import StudioPipeline
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.decoder import load_autoencoder, new_autoencoder
 from workers.studio.training.denoiser import checkpoint_path, load_denoiser
+from workers.studio.training.distill import is_distilled, load_distilled
 from workers.studio.training.networks import Denoiser, new_scheduler
-from workers.studio.training.start import WEIGHTS
+from workers.studio.training.start import WEIGHTS, starting_point
 from workers.studio.training.text import load_text
 
 __all__ = ["WEIGHTS", "export", "trained_pipeline"]
@@ -20,19 +22,29 @@ __all__ = ["WEIGHTS", "export", "trained_pipeline"]
 def trained_pipeline(config: TrainingConfig) -> StudioPipeline:
     """The pipeline of the last checkpoints; a network without one is untrained."""
     tokenizer, text = load_text(config)
-    trained = load_denoiser(config) if checkpoint_path(config).exists() else Denoiser(config, text)
-    decoded = (config.folder / "decoder.pt").exists()
+    if is_distilled(config):
+        trained = load_distilled(config)
+    else:
+        trained = load_denoiser(config) if checkpoint_path(config).exists() else Denoiser(config, text)
     return StudioPipeline(
         tokenizer=tokenizer,
         text_encoder=trained.text.eval(),
         unet=trained.unet.eval(),
         hint_encoder=trained.hints.eval(),
-        autoencoder=(load_autoencoder(config) if decoded else new_autoencoder(config)).eval(),
+        autoencoder=_autoencoder(config).eval(),
         scheduler=new_scheduler(),
         native_size_px=config.image_px,
         default_steps=config.default_steps,
         default_guidance_scale=config.default_guidance_scale,
     )
+
+
+def _autoencoder(config: TrainingConfig) -> StudioAutoencoder:
+    """The trained one; else, unchanged, that of the weights which the run began with."""
+    if (config.folder / "decoder.pt").exists():
+        return load_autoencoder(config)
+    begun = starting_point(config)
+    return begun.autoencoder if begun else new_autoencoder(config)
 
 
 def export(config: TrainingConfig, folder: Path = WEIGHTS) -> int:

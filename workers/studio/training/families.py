@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workers.studio.training import bent, machined, prismatic, turned
+from workers.studio.training import bent, machined, printed, prismatic, turned
 from workers.studio.training.solids import Shape
 
 Makers = dict[str, Callable[[np.random.Generator], Shape]]
@@ -70,4 +70,14 @@ FAMILIES: Makers = {
     "valve_body": machined.valve_body,
     "ball_joint": machined.ball_joint,
     "pedestal": machined.pedestal,
+    "engraved_plate": printed.engraved_plate,
+    "perforated_sheet": printed.perforated_sheet,
+    "printed_bracket": printed.printed_bracket,
+    "honeycomb_panel": printed.honeycomb_panel,
+    "thin_duct": printed.thin_duct,
+    "standoff": printed.standoff,
+    "cable_clip": printed.cable_clip,
+    "timing_pulley": printed.timing_pulley,
+    "v_block": printed.v_block,
+    "grille": printed.grille,
 }

@@ -23,6 +23,10 @@ PAINTS: dict[str, tuple[int, int, int]] = {
     "orange": (235, 95, 10), "white": (236, 236, 232), "black": (20, 20, 22), "grey": (120, 122, 125),
     "purple": (95, 35, 140), "turquoise": (20, 150, 150), "navy": (12, 24, 70), "pink": (225, 110, 150),
 }  # fmt: skip
+TRANSLUCENT: dict[str, tuple[int, int, int]] = {
+    "white": (238, 240, 240), "red": (225, 45, 40), "blue": (50, 105, 225), "green": (60, 180, 90),
+    "orange": (245, 130, 30), "turquoise": (70, 195, 195),
+}  # fmt: skip
 ANODISED: dict[str, tuple[int, int, int]] = {
     "black": (28, 28, 31), "red": (190, 20, 24), "blue": (25, 70, 185), "green": (30, 130, 60),
     "gold": (205, 150, 50), "purple": (100, 40, 150), "orange": (225, 95, 20),
@@ -31,7 +35,8 @@ METALS: dict[str, tuple[float, float, float]] = {
     "aluminium": (0.60, 0.61, 0.63), "steel": (0.36, 0.37, 0.39), "brass": (0.78, 0.52, 0.15),
     "copper": (0.80, 0.34, 0.19), "bronze": (0.45, 0.25, 0.10), "titanium": (0.34, 0.315, 0.285),
     "chrome": (0.62, 0.64, 0.68), "gold": (0.95, 0.64, 0.18), "silver": (0.80, 0.79, 0.76),
-    "black_oxide": (0.055, 0.056, 0.062),
+    "black_oxide": (0.055, 0.056, 0.062), "nickel": (0.58, 0.54, 0.48), "gunmetal": (0.115, 0.122, 0.14),
+    "yellow_zinc": (0.62, 0.50, 0.20),
 }  # fmt: skip
 FINISHES: dict[str, tuple[str, ...]] = {
     "aluminium": ("brushed", "brushed", "brushed", "polished", "machined", "blasted", "plain"),
@@ -41,11 +46,12 @@ FINISHES: dict[str, tuple[str, ...]] = {
     "bronze": ("polished", "plain"),
     "titanium": ("brushed", "blasted", "plain"),
 }
-ROUGHNESS = {"polished": 0.14, "brushed": 0.26, "machined": 0.21, "blasted": 0.45, "plain": 0.28}
+ROUGHNESS = {"polished": 0.12, "brushed": 0.26, "machined": 0.21, "blasted": 0.45, "plain": 0.28}
 KINDS: dict[str, float] = {
     "aluminium": 22, "steel": 13, "brass": 9, "copper": 7, "bronze": 3, "titanium": 3, "chrome": 4, "gold": 3,
     "silver": 2, "black_oxide": 3, "cast_iron": 3, "cast_aluminium": 3, "rust": 7, "galvanised": 3,
-    "anodised": 11, "powder": 12, "paint": 7, "plastic": 11, "rubber": 2, "ceramic": 2,
+    "anodised": 11, "powder": 12, "paint": 7, "plastic": 11, "rubber": 2, "ceramic": 2, "wood": 9,
+    "walnut": 4, "carbon": 6, "translucent": 6, "nickel": 4, "gunmetal": 4, "yellow_zinc": 4,
 }  # fmt: skip
 LIGHTS: dict[str, float] = {
     "studio": 46, "soft": 13, "sun": 8, "dramatic": 9, "warm": 11, "cool": 5, "overhead": 4, "window": 4,
@@ -67,6 +73,7 @@ class Surface:
     specular: float = 0.5
     clearcoat: float = 0.0
     anisotropy: float = 0.0
+    transmission: float = 0.0
 
 
 def linear(srgb: tuple[int, int, int]) -> Array:
@@ -115,13 +122,16 @@ def draw_surface(rng: Random, kind: str | None = None) -> Surface:
         return _coat(
             rng, (kind, finish, colour), linear(PAINTS[colour]), (rough, 0.0, 0.5, float(kind == "paint"))
         )
-    return _weathered(rng, kind)
+    makers = {"translucent": _translucent, "wood": _timber, "walnut": _timber, "carbon": _carbon}
+    return makers.get(kind, _weathered)(rng, kind)
 
 
 def _metal(rng: Random, kind: str) -> Surface:
     finish = str(rng.choice(FINISHES[kind])) if kind in FINISHES else None
     base = np.asarray(METALS[kind], np.float32)
-    rough = {"black_oxide": 0.3, "silver": 0.12}.get(kind, ROUGHNESS.get(finish or "", 0.09))
+    rough = {"black_oxide": 0.3, "silver": 0.12, "nickel": 0.1, "gunmetal": 0.24, "yellow_zinc": 0.2}.get(
+        kind, ROUGHNESS.get(finish or "", 0.09)
+    )
     streaks = flat(0.5)
     if finish == "brushed":
         streaks = tiled_noise(rng, (96, 1), 2)
@@ -145,6 +155,41 @@ def _coat(
     texture = np.clip(base * rng.uniform(0.97, 1.03) * (1 - amount / 2 + amount * grain), 0, 0.92)
     named = {"kind": kind, "finish": finish, "colour": colour}
     return Surface(named, texture.astype(np.float32), flat(rough), metallic, specular, clearcoat)
+
+
+def _translucent(rng: Random, kind: str) -> Surface:
+    """Frosted plastic that lets light through: it shows what lies behind as a blur of its colour."""
+    colour = str(rng.choice(list(TRANSLUCENT)))
+    names: dict[str, str | None] = {"kind": kind, "finish": None, "colour": colour}
+    base = np.broadcast_to(linear(TRANSLUCENT[colour]), (TEXTURE_PX, TEXTURE_PX, 3))
+    return Surface(names, np.ascontiguousarray(base, np.float32), flat(0.32), 0.0, transmission=0.75)
+
+
+TIMBER = {"wood": (0.50, 0.31, 0.155), "walnut": (0.17, 0.085, 0.045)}
+
+
+def _timber(rng: Random, kind: str) -> Surface:
+    """Oiled wood: year rings as wavy bands along the grain, and fine pores between them."""
+    down = (np.arange(TEXTURE_PX) / TEXTURE_PX)[:, None]
+    bands = 0.5 + 0.5 * np.sin(2 * np.pi * (5 * down + 0.9 * tiled_noise(rng, (2, 1), 3)))
+    pores = tiled_noise(rng, (64, 2), 2)
+    tone = 0.62 + 0.38 * bands**0.7 + 0.3 * (pores - 0.5)
+    colour = np.clip(np.array(TIMBER[kind]) * tone[..., None], 0, 1).astype(np.float32)
+    return Surface({"kind": kind, "finish": None, "colour": None}, colour, flat(0.42), 0.0, 0.5)
+
+
+WEAVE = 12  # threads in a texture's width
+
+
+def _carbon(_rng: Random, kind: str) -> Surface:
+    """Carbon fibre under clear resin: a twill of bundles that pass over two and under two."""
+    place = np.arange(TEXTURE_PX) * WEAVE / TEXTURE_PX
+    across, along = (np.floor(place) for _ in range(2))
+    over = (along[None, :] + across[:, None]) % 4 < 2
+    round_u, round_v = (np.abs(np.sin(np.pi * place)) ** 0.5 for _ in range(2))
+    tone = np.where(over, 0.085 * round_u[None, :], 0.03 * round_v[:, None]) + 0.006
+    colour = np.repeat(tone[..., None], 3, 2).astype(np.float32)
+    return Surface({"kind": kind, "finish": None, "colour": None}, colour, flat(0.35), 0.0, 0.5, 1.0)
 
 
 def _weathered(rng: Random, kind: str) -> Surface:
@@ -217,7 +262,7 @@ def floor_light(environment: Array, up: Array | None = None) -> float:
     return float(floor_colour(environment, up).mean())
 
 
-def _rig(back: Array, up: Array) -> Array:
+def light_rig(back: Array, up: Array) -> Array:
     """The lamps' axes as rows: towards the camera, to its right, up.
 
     They hang on the camera, not in the room, so that what a polished face mirrors follows from its normal
@@ -254,7 +299,7 @@ def draw_light(rng: Random, back: Array, up: Array, name: str | None = None) -> 
     Scaled so that a floor in the isometric view reflects the light's own exposure.
     """
     name = name or pick(rng, LIGHTS)
-    rig = _rig(np.asarray(back, np.float32), np.asarray(up, np.float32))
+    rig = light_rig(np.asarray(back, np.float32), np.asarray(up, np.float32))
     lamps, tint, exposure = LAMPS[name]
     environment = np.maximum(lamps(DIRECTIONS @ rig.T) * np.array(tint), 0.004)
     scale = exposure / floor_light(environment, rig[2])

@@ -10,13 +10,17 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from workers.studio.hints import StudioHintEncoder
+from workers.studio.pipeline import GUIDANCE_DIM, guidance_embedding
 from workers.studio.training.config import TrainingConfig
 
 HINT_CHANNELS = 16
 
 
-def new_unet(config: TrainingConfig) -> UNet2DConditionModel:
-    """diffusers' conditional UNet over 16-channel latents, with the hint beside them."""
+def new_unet(config: TrainingConfig, *, guided: bool = False) -> UNet2DConditionModel:
+    """diffusers' conditional UNet over 16-channel latents, with the hint beside them.
+
+    `guided`: it takes the guidance scale as an embedding, for a student that needs one evaluation a step.
+    """
     channels = tuple(config.unet_channels)
     levels = len(channels)
     return UNet2DConditionModel(
@@ -37,6 +41,7 @@ def new_unet(config: TrainingConfig) -> UNet2DConditionModel:
         addition_embed_type="text",
         addition_embed_type_num_heads=max(1, config.text_width // 32),
         use_linear_projection=True,
+        time_cond_proj_dim=GUIDANCE_DIM if guided else None,
     )
 
 
@@ -63,9 +68,9 @@ def new_scheduler() -> DDIMScheduler:
 class Denoiser(nn.Module):
     """All that is trained together: text encoder, hint encoder, UNet."""
 
-    def __init__(self, config: TrainingConfig, text: CLIPTextModel) -> None:
+    def __init__(self, config: TrainingConfig, text: CLIPTextModel, *, guided: bool = False) -> None:
         super().__init__()
-        self.unet = new_unet(config)
+        self.unet = new_unet(config, guided=guided)
         self.hints = StudioHintEncoder(tuple(config.unet_channels), HINT_CHANNELS, config.latent_scale)
         self.text = text
 
@@ -90,12 +95,14 @@ class Denoiser(nn.Module):
         steps: torch.Tensor,
         states: torch.Tensor,
         hints: tuple[torch.Tensor, list[torch.Tensor]],
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The same from text states and hints made before."""
+        """The same from text states and hints made before; `guidance` (B,) is what a student is told."""
         answer = self.unet(
             torch.cat([noisy, hints[0]], 1),
             steps,
             states,
+            timestep_cond=None if guidance is None else guidance_embedding(guidance).to(noisy),
             down_intrablock_additional_residuals=list(hints[1]),
             return_dict=False,
         )

@@ -61,6 +61,16 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "valve_body": ("valve", "valve body", "cast valve"),
     "ball_joint": ("rod end", "ball joint"),
     "pedestal": ("pedestal", "stand", "foot"),
+    "engraved_plate": ("name plate", "engraved plate", "label plate"),
+    "perforated_sheet": ("perforated sheet", "perforated plate", "strainer plate"),
+    "printed_bracket": ("3D-printed bracket", "printed bracket", "ribbed bracket"),
+    "honeycomb_panel": ("honeycomb panel", "honeycomb grid", "panel"),
+    "thin_duct": ("duct", "funnel", "thin-walled adapter"),
+    "standoff": ("standoff", "spacer", "hex standoff"),
+    "cable_clip": ("cable clip", "pipe clip", "saddle clamp"),
+    "timing_pulley": ("timing pulley", "toothed pulley", "belt pulley"),
+    "v_block": ("v-block", "vee block", "fixture block"),
+    "grille": ("grille", "fan guard", "finger guard"),
 }
 
 GENERIC_NOUNS = ("part", "component", "mechanical part", "workpiece", "machine part")

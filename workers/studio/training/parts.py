@@ -19,7 +19,7 @@ def make_parts(config: TrainingConfig, *, progress: bool = True) -> list[dict[st
     """Write the missing STEP files of `config.parts` parts; return the index, one entry a part."""
     folder = config.folder / "parts"
     folder.mkdir(parents=True, exist_ok=True)
-    names = sorted(FAMILIES)
+    names = sorted(config.families or FAMILIES)
     entries: list[dict[str, object]] = []
     for number in range(config.parts):
         family = names[number % len(names)]

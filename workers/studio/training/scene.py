@@ -21,6 +21,7 @@ import mitsuba as mi
 from workers.studio.training.cameras import PictureCamera, pixel_rays
 from workers.studio.training.looks import Array, Floor, Light, Surface, floor_colour, floor_light
 from workers.studio.training.meshes import SceneMesh
+from workers.studio.training.scene_tones import tone_map
 
 mi.set_variant("llvm_ad_rgb")
 mi.set_log_level(mi.LogLevel.Error)
@@ -89,15 +90,6 @@ def _spread(picture: Array, weight: Array) -> Array:
     return np.where(sure > 0, picture, near)
 
 
-def tone_map(light: Array) -> Array:
-    """Linear light to sRGB 0 to 1: straight up to 0.8, then a shoulder that never clips hard."""
-    x = np.maximum(light, 0)
-    x = np.where(x < 0.8, x, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2 * 0.9)))
-    return np.clip(
-        np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-6) ** (1 / 2.4) - 0.055), 0, 1
-    )
-
-
 def _scene(
     mesh: SceneMesh, camera: PictureCamera, look: Look, quality: Quality, *, has_floor: bool
 ) -> dict[str, Any]:
@@ -134,25 +126,29 @@ def _attribute(name: str) -> dict[str, str]:
 
 
 def _part(mesh: SceneMesh, surface: Surface) -> Any:
-    bsdf = {
-        "type": "twosided",
-        "inside": {
-            "type": "principled",
-            "base_color": _texture(surface.colour),
-            "roughness": _texture(np.clip(surface.roughness, 0.04, 1)),
-            "metallic": _attribute("metal"),
-            "specular": 0.5,
-            "clearcoat": _attribute("coat"),
-            "clearcoat_gloss": 0.9,
-            "anisotropic": _attribute("along"),
-        },
+    inside: dict[str, Any] = {
+        "type": "principled",
+        "base_color": _texture(surface.colour),
+        "roughness": _texture(np.clip(surface.roughness, 0.04, 1)),
+        "metallic": _attribute("metal"),
+        "specular": 0.5,
+        "clearcoat": _attribute("coat"),
+        "clearcoat_gloss": 0.9,
+        "anisotropic": _attribute("along"),
     }
+    # What light passes through has two different sides: a second kernel, for those pictures alone.
+    through = surface.transmission > 0
+    bsdf = (
+        inside | {"spec_trans": _attribute("through")} if through else {"type": "twosided", "inside": inside}
+    )
     count = len(mesh.vertices)
     faces = np.arange(count, dtype=np.uint32)
     made = _mesh("part", bsdf, (mesh.vertices, mesh.normals, mesh.uv), faces)
     made.add_attribute("vertex_metal", 1, np.full(count, surface.metallic, np.float32))
     made.add_attribute("vertex_coat", 1, np.full(count, surface.clearcoat, np.float32))
     made.add_attribute("vertex_along", 1, np.full(count, surface.anisotropy, np.float32))
+    if through:
+        made.add_attribute("vertex_through", 1, np.full(count, surface.transmission, np.float32))
     return made
 
 

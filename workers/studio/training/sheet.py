@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -15,17 +14,29 @@ from workers.geometry.maps import control_maps
 from workers.geometry.reading import read_mesh
 from workers.studio.control import control_tensor
 from workers.studio.pipeline import StudioPipeline
+from workers.studio.training.config import TrainingConfig
+from workers.studio.training.parts import read_parts
 
 PROMPTS = (
     "brushed aluminium, studio light, white background",
     "polished brass, studio light, dark grey background",
-    "red powder coat, studio light, white background",
-    "black anodised, soft light, light grey background",
-    "rusted steel, warm light, on a wooden bench",
-    "blue plastic, studio light, white background",
     "polished steel, dramatic light, black background",
-    "copper, studio light, on a concrete floor",
+    "copper, warm light, on a concrete floor",
+    "red powder coat, studio light, white background",
+    "black anodised aluminium, soft light, light grey background",
+    "rusted steel, warm light, on a wooden bench",
+    "blue plastic, hard sunlight, white background",
+    "oak wood, window light, on marble",
+    "carbon fibre, studio light, white background",
 )
+SAMPLES = Path(__file__).parents[3] / "mfgviz" / "samples"
+SHOWN_FAMILIES = ("impeller", "spider", "handwheel", "connecting_rod", "fan")  # never trained on
+
+
+def shown_parts(config: TrainingConfig) -> list[Path]:
+    """STEP files of the fixed sheet: the shipped samples, and one part of each family in SHOWN_FAMILIES."""
+    made = {str(part["family"]): config.folder / "parts" / str(part["file"]) for part in read_parts(config)}
+    return [*sorted(SAMPLES.glob("*.step")), *(made[family] for family in SHOWN_FAMILIES)]
 
 
 def view_control(path: Path, view: str = "iso", size_px: int = 512) -> torch.Tensor:
@@ -39,17 +50,17 @@ def contact_sheet(
     pipeline: StudioPipeline,
     controls: Sequence[torch.Tensor],
     prompts: Sequence[str] = PROMPTS,
+    *,
     seed: int = 7,
+    cell_px: int = 256,
 ) -> Image.Image:
-    """One row a part, one column a prompt; every picture begins from the same seed."""
-    rows = []
-    for control in controls:
-        made = pipeline(
-            list(prompts),
-            control_image=control.expand(len(prompts), -1, -1, -1),
-            generator=[torch.Generator().manual_seed(seed) for _ in prompts],
-            output_type="np",
-            return_dict=False,
-        )[0]
-        rows.append(np.concatenate(list(made), 1))
-    return Image.fromarray((np.concatenate(rows, 0) * 255 + 0.5).astype(np.uint8))
+    """One row a part, one column a prompt; all pictures begin from the same seed, and shrink to a cell."""
+    size = (cell_px * len(prompts), cell_px * len(controls))
+    sheet = Image.new("RGB", size)
+    for row, control in enumerate(controls):
+        for column, prompt in enumerate(prompts):
+            generator = torch.Generator().manual_seed(seed)
+            made = pipeline(prompt, control_image=control, generator=generator, return_dict=False)[0][0]
+            cell = made.resize((cell_px, cell_px), Image.Resampling.BOX)
+            sheet.paste(cell, (column * cell_px, row * cell_px))
+    return sheet

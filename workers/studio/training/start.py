@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from workers.studio.pipeline import StudioPipeline
 from workers.studio.training.config import TrainingConfig
@@ -22,6 +23,23 @@ def starting_point(config: TrainingConfig) -> StudioPipeline | None:
     if not config.start_from:
         return None
     return _loaded(WEIGHTS if config.start_from == SHIPPED else Path(config.start_from))
+
+
+def adopt(model: nn.Module, begun: nn.Module) -> None:
+    """Give a network the weights of one that may be narrower, or know less.
+
+    Where a tensor is larger than it was, what was there is kept, new inputs count for nothing, and new
+    outputs stay as they began.
+    """
+    known = begun.state_dict()
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name not in known:
+                continue
+            old = known[name]
+            if old.ndim > 1:
+                tensor[: old.shape[0], old.shape[1] :] = 0
+            tensor[tuple(slice(size) for size in old.shape)] = old
 
 
 @cache

@@ -19,6 +19,7 @@ from workers.studio.training.captions import COLOURS, FINISHES, FLOORS, LIGHTS, 
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.looks import KINDS
 from workers.studio.training.start import starting_point
+from workers.studio.training.words import teach_words
 
 SPECIAL = PAD, START, END, UNKNOWN = ("<pad>", "<s>", "</s>", "<unk>")
 INGREDIENTS: dict[str, tuple[str | None, ...]] = {
@@ -104,6 +105,7 @@ def train_text(config: TrainingConfig) -> None:
     if (folder / "text_encoder").exists():
         return
     if begun := starting_point(config):
+        teach_words(config, begun.tokenizer, begun.text_encoder)
         begun.tokenizer.save_pretrained(folder / "tokenizer")
         begun.text_encoder.save_pretrained(folder / "text_encoder")
         return
@@ -122,6 +124,7 @@ def train_text(config: TrainingConfig) -> None:
         optimizer.step()
         if step % 50 == 49:
             print(f"text {step + 1}/{config.text_steps} loss {loss.item():.3f} {right}", flush=True)
+    teach_words(config, tokenizer, reader.encoder)
     tokenizer.save_pretrained(folder / "tokenizer")
     reader.encoder.save_pretrained(folder / "text_encoder")
 
