@@ -46,4 +46,5 @@ def test_a_killed_server_and_a_closed_freecad_are_survived(play: Play, own_servi
     assert again.seen["followed"] in ([seen["third"]], [])
     assert own_service.get(f"/jobs/{seen['third']}")["state"] == "succeeded"
     assert again.seen["material"] == "steel"  # as the server has it
-    assert "6 renders attached to OUT-1@A" in again.seen["told"]
+    if again.seen["followed"]:
+        assert "6 renders attached to OUT-1@A" in again.seen["told"]
