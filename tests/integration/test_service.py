@@ -211,7 +211,10 @@ def test_a_camera_that_looks_away_fails_the_job_and_one_that_cuts_the_part_says_
     with runtime.db.read() as session:
         assert jobs.get(session, blind).error_code == "nothing-in-view"
         assert jobs.get(session, blind).attempts_made == 1
-        assert "The part reaches beyond the frame." in jobs.get(session, cut).notes
+        notes = jobs.get(session, cut).notes
+        # Random weights draw no part, and fidelity says so, too.
+        others = [note for note in notes if not note.startswith("Image 0 may not show the part")]
+        assert others == ["The part reaches beyond the frame."]
 
 
 @ON_POSTGRESQL

@@ -56,7 +56,9 @@ def scene(drive: driving.Drive) -> None:
         second=second, key=pending.key, left=len(session.state.pending()), notice=panel.notice.text
     )
 
-    # 4. FreeCAD is closed while a job runs.
+    # 4. FreeCAD is closed while a job runs: large pictures, so that it still runs when FreeCAD is open again.
+    panel.side.insertItem(0, "896 px", 896)
+    panel.side.setCurrentIndex(0)
     panel.count.setValue(6)
     drive.press("Mfgviz_RenderPart")
     drive.wait(lambda: session.follower.unfinished, 60, "the third job")
