@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from mfgviz import jobs
-from mfgviz.client import Client, _parse_events
+from mfgviz.client import Client
+from mfgviz.client.connection import parse_events
 from mfgviz.errors import JobNotFoundError, NoPreviewError
 from mfgviz.jobs import Claimant, Failure
 from mfgviz.live import Live, Told
@@ -163,14 +164,14 @@ def test_who_comes_back_hears_what_has_ended_meanwhile(
 ) -> None:
     first, second = submit(engineer), submit(engineer)
     with engineer._http.stream("GET", "/events") as answer:
-        events = _parse_events(answer.iter_lines())
+        events = parse_events(answer.iter_lines())
         seen = [next(events) for _ in range(2)]
     last_id = seen[-1][2]
     assert last_id
     render_one(runtime)
     engineer.cancel(second)
     with engineer._http.stream("GET", "/events", headers={"Last-Event-ID": last_id}) as answer:
-        events = _parse_events(answer.iter_lines())
+        events = parse_events(answer.iter_lines())
         states = {}
         for _ in range(2):
             event = JobEvent.model_validate_json(next(events)[1])

@@ -1,7 +1,4 @@
-"""What goes over HTTP: each resource with its fields, as the server answers and the client reads.
-
-The CLI's `--json` prints the same fields. Times are UTC; sizes are bytes, lengths mm.
-"""
+"""Parts, revisions, jobs, renders and what goes with them, as they go over HTTP."""
 
 from __future__ import annotations
 

@@ -1,36 +1,22 @@
-"""The tables, as typed SQLAlchemy classes. What must hold of a row is a constraint of the database.
-
-Times are UTC; the columns that decide between workers (leases, waits) are set from the database's own
-clock through `utcnow()`, so that a host with a wrong clock cannot steal or lose a lease.
-"""
+"""Parts, revisions, jobs, renders, models, people and tokens."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
-    Integer,
-    MetaData,
     String,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from mfgviz.records.base import DIGEST, NOW, Id, Record, created, one_of, primary
 from mfgviz.vocabulary import (
     AttemptOutcome,
     FidelityPolicy,
@@ -43,95 +29,17 @@ from mfgviz.vocabulary import (
 )
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC: timestamptz on PostgreSQL, text on SQLite. Refuses naive times."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn an aware time into UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Say that what the database holds is UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
-
-
-class utcnow(FunctionElement[datetime]):  # noqa: N801 - it is used as a function, as sqlalchemy.func's are
-    """The database's clock, plus an offset in seconds."""
-
-    type = UtcDateTime()
-    inherit_cache = False
-
-    def __init__(self, offset_s: float = 0.0) -> None:
-        super().__init__()
-        self.offset_s = float(offset_s)
-
-
-@compiles(utcnow, "postgresql")
-def _utcnow_postgresql(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> str:
-    return f"(statement_timestamp() + interval '{element.offset_s:.6f} seconds')"
-
-
-@compiles(utcnow, "sqlite")
-def _utcnow_sqlite(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> str:
-    # SQLAlchemy reads six digits of a second; %f writes three.
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.offset_s:+.3f} seconds') || '000')"
-
-
-JsonValue = JSON().with_variant(JSONB(), "postgresql")
-Id = BigInteger().with_variant(Integer(), "sqlite")
-DIGEST = String(64)
-NOW = text("CURRENT_TIMESTAMP")
-
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Record(DeclarativeBase):
-    """What all tables share."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JsonValue, list[str]: JsonValue}  # noqa: RUF012
-
-
-def _one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
-    words = ", ".join(f"'{member.value}'" for member in enum)
-    return CheckConstraint(f"{column} IN ({words})", name=f"{column}_word")
-
-
-def _primary() -> Mapped[int]:
-    return mapped_column(Id, primary_key=True, autoincrement=True)
-
-
-def _created() -> Mapped[datetime]:
-    return mapped_column(server_default=NOW)
-
-
 class Part(Record):
     """A part number and what is known of it in all its revisions."""
 
     __tablename__ = "parts"
     __table_args__ = (CheckConstraint("length(trim(number)) > 0", name="number_given"),)
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     number: Mapped[str] = mapped_column(String(128), unique=True)
     name: Mapped[str] = mapped_column(String(512), default="")
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     created_by: Mapped[str] = mapped_column(String(256))
     revisions: Mapped[list[PartRevision]] = relationship(back_populates="part", order_by="PartRevision.id")
 
@@ -143,10 +51,10 @@ class PartRevision(Record):
     __table_args__ = (
         UniqueConstraint("part_id", "label"),
         CheckConstraint("length(trim(label)) > 0", name="label_given"),
-        _one_of("state", LifecycleState),
+        one_of("state", LifecycleState),
     )
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     part_id: Mapped[int] = mapped_column(ForeignKey("parts.id", ondelete="RESTRICT"))
     label: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16), default=LifecycleState.IN_WORK)
@@ -156,7 +64,7 @@ class PartRevision(Record):
         ForeignKey("geometries.id", ondelete="RESTRICT"), index=True
     )
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     created_by: Mapped[str] = mapped_column(String(256))
     part: Mapped[Part] = relationship(back_populates="revisions")
     geometry: Mapped[Geometry | None] = relationship()
@@ -174,10 +82,10 @@ class Geometry(Record):
     __table_args__ = (
         CheckConstraint("size_bytes > 0", name="not_empty"),
         CheckConstraint("length(digest) = 64", name="digest_sha256"),
-        _one_of("state", GeometryState),
+        one_of("state", GeometryState),
     )
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     digest: Mapped[str] = mapped_column(DIGEST, unique=True)
     size_bytes: Mapped[int] = mapped_column(Id)
     file_name: Mapped[str] = mapped_column(String(512))
@@ -187,7 +95,7 @@ class Geometry(Record):
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(2000))
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
 
 
 class Model(Record):
@@ -196,12 +104,12 @@ class Model(Record):
     __tablename__ = "models"
     __table_args__ = (CheckConstraint("length(weights_digest) = 64", name="digest_sha256"),)
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     name: Mapped[str] = mapped_column(String(64), unique=True)
     family: Mapped[str] = mapped_column(String(32))
     weights_digest: Mapped[str] = mapped_column(DIGEST)
     spec: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     created_by: Mapped[str] = mapped_column(String(256))
 
 
@@ -211,7 +119,7 @@ class Requester(Record):
     __tablename__ = "requesters"
 
     name: Mapped[str] = mapped_column(String(256), primary_key=True)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
 
 
 class NextTurn(Record):
@@ -232,7 +140,7 @@ class RenderJob(Record):
 
     __tablename__ = "render_jobs"
     __table_args__ = (
-        _one_of("state", JobState),
+        one_of("state", JobState),
         CheckConstraint(
             "(state = 'running') = (lease_token IS NOT NULL)"
             " AND (state = 'running') = (lease_until IS NOT NULL)",
@@ -245,7 +153,7 @@ class RenderJob(Record):
         CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_with_cause"),
         CheckConstraint("attempts_made >= 0 AND attempts_made <= max_attempts", name="attempts_bounded"),
         CheckConstraint("step >= 0 AND total_steps >= 0", name="progress_not_negative"),
-        _one_of("fidelity_policy", FidelityPolicy),
+        one_of("fidelity_policy", FidelityPolicy),
         CheckConstraint(
             "fidelity_retries >= 0 AND (fidelity_policy = 'retry') = (fidelity_retries > 0)",
             name="fidelity_retries_by_policy",
@@ -279,7 +187,7 @@ class RenderJob(Record):
         ),
     )
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     revision_id: Mapped[int] = mapped_column(ForeignKey("part_revisions.id", ondelete="RESTRICT"))
     requester: Mapped[str] = mapped_column(ForeignKey("requesters.name", ondelete="RESTRICT"))
     request: Mapped[dict[str, Any]]
@@ -307,7 +215,7 @@ class RenderJob(Record):
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(2000))
     notes: Mapped[list[str]] = mapped_column(default=list)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     revision: Mapped[PartRevision] = relationship()
@@ -332,11 +240,11 @@ class Attempt(Record):
     __tablename__ = "attempts"
     __table_args__ = (
         UniqueConstraint("job_id", "number"),
-        _one_of("outcome", AttemptOutcome),
+        one_of("outcome", AttemptOutcome),
         CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished_when_final"),
     )
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     job_id: Mapped[int] = mapped_column(ForeignKey("render_jobs.id", ondelete="CASCADE"))
     number: Mapped[int]
     worker: Mapped[str] = mapped_column(String(256))
@@ -361,7 +269,7 @@ class Rendition(Record):
     __tablename__ = "renditions"
     __table_args__ = (
         UniqueConstraint("job_id", "index"),
-        _one_of("review_state", ReviewState),
+        one_of("review_state", ReviewState),
         CheckConstraint("width > 0 AND height > 0", name="size_positive"),
         CheckConstraint("length(blob_digest) = 64 AND length(pixel_digest) = 64", name="digest_sha256"),
         CheckConstraint("fidelity IS NULL OR (fidelity >= 0 AND fidelity <= 1)", name="fidelity_probability"),
@@ -385,7 +293,7 @@ class Rendition(Record):
         CheckConstraint("NOT is_primary OR review_state <> 'rejected'", name="primary_not_rejected"),
     )
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     revision_id: Mapped[int] = mapped_column(ForeignKey("part_revisions.id", ondelete="RESTRICT"))
     job_id: Mapped[int] = mapped_column(ForeignKey("render_jobs.id", ondelete="RESTRICT"))
     index: Mapped[int]
@@ -407,7 +315,7 @@ class Rendition(Record):
     fidelity_details: Mapped[dict[str, Any] | None]
     control_scale: Mapped[float | None]
     software: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     revision: Mapped[PartRevision] = relationship()
     job: Mapped[RenderJob] = relationship(back_populates="renditions")
 
@@ -435,7 +343,7 @@ class PromptTemplate(Record):
         CheckConstraint("version > 0", name="version_positive"),
     )
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     name: Mapped[str] = mapped_column(String(64))
     version: Mapped[int]
     title: Mapped[str] = mapped_column(String(200), default="")
@@ -444,7 +352,7 @@ class PromptTemplate(Record):
     views: Mapped[list[str]] = mapped_column(default=list)
     sampling: Mapped[dict[str, Any]] = mapped_column(default=dict)
     retired: Mapped[bool] = mapped_column(default=False)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     created_by: Mapped[str] = mapped_column(String(256))
 
 
@@ -453,17 +361,17 @@ class AccessToken(Record):
 
     __tablename__ = "access_tokens"
     __table_args__ = (
-        _one_of("role", Role),
+        one_of("role", Role),
         CheckConstraint("length(secret_digest) = 64", name="digest_sha256"),
     )
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     name: Mapped[str] = mapped_column(String(128), unique=True)
     requester: Mapped[str] = mapped_column(String(256))
     role: Mapped[str] = mapped_column(String(16))
     scopes: Mapped[list[str]]
     secret_digest: Mapped[str] = mapped_column(DIGEST, unique=True)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     created_by: Mapped[str] = mapped_column(String(256))
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
@@ -482,53 +390,15 @@ class IdempotencyKey(Record):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW, index=True)
 
 
-class Rule(Record):
-    """What an event shall cause: filter, template, views. `mfgviz.rules` reads it."""
-
-    __tablename__ = "rules"
-
-    id: Mapped[int] = _primary()
-    name: Mapped[str] = mapped_column(String(256), unique=True)
-    event_kind: Mapped[str] = mapped_column(String(64))
-    condition: Mapped[str | None] = mapped_column(String(4000))
-    template: Mapped[dict[str, Any]]
-    enabled: Mapped[bool] = mapped_column(default=True)
-    created_at: Mapped[datetime] = _created()
-    created_by: Mapped[str] = mapped_column(String(256))
-
-
-class Event(Record):
-    """Something that happened, written in the transaction that made it happen (the outbox)."""
-
-    __tablename__ = "events"
-    __table_args__ = (
-        Index(
-            "ix_events_undelivered",
-            "id",
-            postgresql_where=text("delivered_at IS NULL"),
-            sqlite_where=text("delivered_at IS NULL"),
-        ),
-    )
-
-    id: Mapped[int] = _primary()
-    kind: Mapped[str] = mapped_column(String(64))
-    revision_id: Mapped[int | None] = mapped_column(
-        ForeignKey("part_revisions.id", ondelete="CASCADE"), index=True
-    )
-    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    created_at: Mapped[datetime] = _created()
-    delivered_at: Mapped[datetime | None]
-
-
 class AuditEntry(Record):
     """Who did what, when, and through which door."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (Index("ix_audit_entries_subject_id", "subject", "id"),)
 
-    id: Mapped[int] = _primary()
+    id: Mapped[int] = primary()
     actor: Mapped[str] = mapped_column(String(256))
     action: Mapped[str] = mapped_column(String(64))
     subject: Mapped[str] = mapped_column(String(256))
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()

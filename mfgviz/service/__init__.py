@@ -1,0 +1,22 @@
+"""What people and programs can ask for, each as one function that answers with a resource of `mfgviz.wire`.
+
+The HTTP API and the command line both call this, so that they cannot come to differ. A `Service` acts for one
+requester; every change is one transaction.
+"""
+
+from __future__ import annotations
+
+from mfgviz.service.administration import AdministrationService
+from mfgviz.service.catalogue import CatalogueService
+from mfgviz.service.pictures import PictureService
+from mfgviz.service.shown import API, check_file_name
+from mfgviz.service.work import WorkService
+
+__all__ = ["API", "Service", "check_file_name"]
+
+
+class Service(CatalogueService, WorkService, PictureService, AdministrationService):
+    """The doors' common floor, for one requester.
+
+    `later` is called with what may wait until the answer is sent, such as ringing workers.
+    """

@@ -1,0 +1,9 @@
+"""What goes over HTTP: each resource with its fields, as the server answers and the client reads.
+
+The CLI's `--json` prints the same fields. Times are UTC; sizes are bytes, lengths mm.
+"""
+
+from __future__ import annotations
+
+from mfgviz.wire.automation import *
+from mfgviz.wire.core import *
