@@ -32,7 +32,14 @@ from mfgviz.errors import (
 from mfgviz.journal import audit, emit
 from mfgviz.records import Geometry, Part, PartRevision
 from mfgviz.storage import BlobStore
-from mfgviz.vocabulary import FROZEN_STATES, LIFECYCLE_MOVES, GeometryState, LifecycleState
+from mfgviz.vocabulary import (
+    FROZEN_STATES,
+    LIFECYCLE_MOVES,
+    STATE_EVENTS,
+    EventKind,
+    GeometryState,
+    LifecycleState,
+)
 
 Attributes = Mapping[str, str | int | float | bool]
 
@@ -195,7 +202,7 @@ def add_revision(
             session.add(revision)
     except IntegrityError as error:
         raise DuplicateRevisionError(f"Part {number} has a revision {label} already.") from error
-    _emit(session, "revision.created", revision)
+    _emit(session, EventKind.REVISION_CREATED, actor, revision)
     audit(session, actor, "revision.added", revision.reference)
     return revision
 
@@ -268,7 +275,7 @@ def set_lifecycle_state(
         if moved.rowcount == 0:  # type: ignore[attr-defined] # CursorResult, which the stub hides
             raise IllegalMoveError(f"{revision.reference} was moved by somebody else just now.")
         session.refresh(revision, ["state"])
-        _emit(session, f"revision.{state}", revision)
+        _emit(session, STATE_EVENTS[state], actor, revision)
     revision.source_state = source_state
     audit(session, actor, "revision.state_set", revision.reference, {"from": current, "to": state})
 
@@ -318,7 +325,8 @@ def attach_geometry(session: Session, revision: PartRevision, stored: StoredFile
     if revision.geometry_id is not None and revision.geometry_id != geometry.id:
         revision.iteration += 1
     revision.geometry = geometry
-    _emit(session, "geometry.attached", revision, {"digest": stored.digest, "file_name": stored.file_name})
+    told = {"digest": stored.digest, "file_name": stored.file_name}
+    _emit(session, EventKind.GEOMETRY_ATTACHED, actor, revision, told)
     audit(session, actor, "geometry.attached", revision.reference, {"digest": stored.digest})
     session.flush()
     return geometry
@@ -348,6 +356,12 @@ def count_rows(session: Session) -> dict[str, int]:
     return {name: session.scalar(select(func.count()).select_from(kind)) or 0 for name, kind in kinds.items()}
 
 
-def _emit(session: Session, kind: str, revision: PartRevision, payload: dict[str, Any] | None = None) -> None:
+def _emit(
+    session: Session,
+    kind: EventKind,
+    actor: str,
+    revision: PartRevision,
+    payload: dict[str, Any] | None = None,
+) -> None:
     session.flush()
-    emit(session, kind, revision.id, {"revision": revision.reference, **(payload or {})})
+    emit(session, kind, actor, {"revision": revision.reference, **(payload or {})}, revision.id)

@@ -33,6 +33,7 @@ SQLITE_BUSY_TIMEOUT_MS = 15_000
 CONTENTION = ("40P01", "40001")
 READ_ONLY = "mfgviz_read_only"
 AFTER_COMMIT = "mfgviz_after_commit"
+EMITTED = "mfgviz_emitted"
 
 
 def after_commit(session: Session, callback: Callable[[], object]) -> None:
@@ -56,6 +57,8 @@ class Database:
             raise InvalidSettingError(
                 f"The database URL {mask_secret(url)} cannot be used: {mask_text(str(error), url)}."
             ) from error
+        # What is called after each transaction that put events into the outbox.
+        self.after_events: Callable[[], object] | None = None
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @classmethod
@@ -101,6 +104,8 @@ class Database:
                 yield session
             for callback in callbacks:
                 callback()
+            if session.info.pop(EMITTED, False) and self.after_events is not None:
+                self.after_events()
         except DBAPIError as error:
             translated = translate(error, self.url)
             if translated is None:

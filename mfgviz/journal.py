@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
-from mfgviz.records import AuditEntry, Event
+from mfgviz.database import EMITTED
+from mfgviz.errors import MfgvizError
+from mfgviz.records import AuditEntry, Event, PartRevision
+from mfgviz.vocabulary import EventKind
+
+log = logging.getLogger(__name__)
 
 # The door that somebody came through, where it is not this host's command line: address and token's name.
 came_from: ContextVar[dict[str, str] | None] = ContextVar("came_from", default=None)
@@ -22,6 +30,72 @@ def audit(
     session.add(AuditEntry(actor=actor, action=action, subject=subject[:256], details=told))
 
 
-def emit(session: Session, kind: str, revision_id: int, payload: dict[str, Any]) -> None:
-    """Put an event into the outbox."""
-    session.add(Event(kind=kind, revision_id=revision_id, payload=payload))
+def emit(
+    session: Session, kind: EventKind, actor: str, payload: dict[str, Any], revision_id: int | None = None
+) -> None:
+    """Put an event into the outbox; `actor` caused it."""
+    session.add(Event(kind=kind.value, revision_id=revision_id, actor=actor, payload=payload))
+    session.info[EMITTED] = True
+
+
+def tell_refusal(
+    session: Session,
+    kind: EventKind,
+    actor: str,
+    subject: str,
+    error: MfgvizError,
+    revision_id: int | None = None,
+) -> None:
+    """Note that something could not be done, for whoever looks later: as an event, in the audit trail, and in
+    the log."""
+    told = {"subject": subject[:256], "code": error.code, "message": error.message[:2000]}
+    log.warning("%s: %s: %s", kind.value, subject, error.message)
+    audit(session, actor, kind.value, subject, {"code": error.code, "message": error.message[:2000]})
+    emit(session, kind, actor, {**told, "remedy": error.remedy[:2000]}, revision_id)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFilter:
+    """Which events or audit entries to list: newest first before an id, or oldest first after one."""
+
+    what: str | None = None
+    revision_id: int | None = None
+    subject: str | None = None
+    before: int | None = None
+    after: int | None = None
+    limit: int = 50
+
+
+def list_events(session: Session, wanted: JournalFilter) -> list[Event]:
+    """Events of a kind (or of all that begin with it and a dot), of a revision, or all."""
+    query = select(Event)
+    if wanted.what:
+        query = query.where(or_(Event.kind == wanted.what, Event.kind.startswith(f"{wanted.what}.")))
+    if wanted.revision_id is not None:
+        query = query.where(Event.revision_id == wanted.revision_id)
+    whole = joinedload(Event.revision).joinedload(PartRevision.part)
+    return list(session.scalars(_page(query, Event.id, wanted).options(whole)))
+
+
+def list_audit(session: Session, wanted: JournalFilter) -> list[AuditEntry]:
+    """Audit entries of an action (or of all that begin with it and a dot), of a subject, or all."""
+    query = select(AuditEntry)
+    if wanted.what:
+        named = AuditEntry.action.startswith(f"{wanted.what}.")
+        query = query.where(or_(AuditEntry.action == wanted.what, named))
+    if wanted.subject is not None:
+        query = query.where(AuditEntry.subject == wanted.subject)
+    return list(session.scalars(_page(query, AuditEntry.id, wanted)))
+
+
+def last_event(session: Session) -> int:
+    """The id of the newest event; 0 where there is none."""
+    return session.scalar(select(func.max(Event.id))) or 0
+
+
+def _page(query: Any, column: InstrumentedAttribute[int], wanted: JournalFilter) -> Any:
+    if wanted.after is not None:
+        return query.where(column > wanted.after).order_by(column).limit(wanted.limit)
+    if wanted.before is not None:
+        query = query.where(column < wanted.before)
+    return query.order_by(column.desc()).limit(wanted.limit)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,14 @@ logger = logging.getLogger(__name__)
 
 TASK_RENDER = "mfgviz.render"
 TASK_READ_GEOMETRY = "mfgviz.read_geometry"
-ROUTES = {TASK_RENDER: {"queue": QUEUE_GPU}, TASK_READ_GEOMETRY: {"queue": QUEUE_CPU}}
+TASK_AUTOMATE = "mfgviz.automate"
+ROUTES = {
+    TASK_RENDER: {"queue": QUEUE_GPU},
+    TASK_READ_GEOMETRY: {"queue": QUEUE_CPU},
+    TASK_AUTOMATE: {"queue": QUEUE_CPU},
+}
+# A broker that did not answer is not asked again for events so soon: a sweep rings for them.
+EVENTS_PATIENCE_S = 30.0
 KEY_PREFIX = "mfgviz:"
 
 
@@ -79,6 +87,7 @@ class Doorbell:
         self._app: Celery | None = None
         self._connection: Connection | None = None
         self._lock = threading.RLock()
+        self._events_after = 0.0
 
     @property
     def app(self) -> Celery:
@@ -97,6 +106,17 @@ class Doorbell:
             logger.warning("%s %s", error.message, "The rows are safe; a sweep will ring for them.")
             return False
         return True
+
+    def ring_for_events(self) -> None:
+        """Tell a worker that there are events. Where the broker does not answer, that is left to sweeps for a
+        while, so that no caller waits for it again and again."""
+        if time.monotonic() < self._events_after:
+            return
+        try:
+            self._send(TASK_AUTOMATE, [0])
+        except BrokerUnavailableError as error:
+            self._events_after = time.monotonic() + EVENTS_PATIENCE_S
+            logger.info("%s %s", error.message, "Events are left to a sweep.")
 
     def waiting(self, queue: str) -> int:
         """How many messages wait in a queue.

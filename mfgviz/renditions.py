@@ -31,7 +31,7 @@ from mfgviz.provenance import ImageFormat, Record
 from mfgviz.records import PartRevision, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
 from mfgviz.storage import BlobStore
-from mfgviz.vocabulary import REVIEW_MOVES, FidelityVerdict, Mode, ReviewState
+from mfgviz.vocabulary import REVIEW_MOVES, EventKind, FidelityVerdict, Mode, ReviewState
 
 FORMATS: dict[str, ImageFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 # How far two JPEG decoders' roundings may lie apart, in levels of 255.
@@ -209,7 +209,8 @@ def review(
     session.refresh(rendition, ["review_state", "reviewed_by", "reviewed_at", "review_comment", "is_primary"])
     details = {"render": rendition.id, "from": current, "to": state, "comment": comment}
     audit(session, actor, "render.reviewed", rendition.revision.reference, details)
-    emit(session, f"render.{state}", rendition.revision_id, {"render": rendition.id, "by": actor})
+    told = {"revision": rendition.revision.reference, "render": rendition.id, "comment": comment}
+    emit(session, EventKind(f"render.{state}"), actor, told, rendition.revision_id)
 
 
 def set_primary(session: Session, rendition: Rendition, actor: str) -> None:

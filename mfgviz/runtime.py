@@ -20,7 +20,9 @@ class Runtime:
     @cached_property
     def db(self) -> Database:
         """The database."""
-        return Database.from_settings(self.settings)
+        made = Database.from_settings(self.settings)
+        made.after_events = self.doorbell.ring_for_events
+        return made
 
     @cached_property
     def blobs(self) -> BlobStore:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -23,6 +24,8 @@ from mfgviz.errors import DatabaseNotMigratedError, InvalidInputError
 from mfgviz.models_folder import ModelSpec, find_source
 from mfgviz.records import Record
 
+# Foreign keys of columns that were added to tables there were.
+ADDED_KEYS = {("render_jobs", "batch_id"), ("renditions", "origin_id")}
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
@@ -67,9 +70,18 @@ def differences(db: Database) -> list[str]:
     """How the tables differ from the records' classes, in words; empty if they do not."""
     with _connect(db, read_only=True) as connection, warnings.catch_warnings():
         # SQLite cannot tell what an index over an expression is made of.
-        warnings.filterwarnings("ignore", "autogenerate skipping.*ix_render_jobs_order", UserWarning)
-        context = MigrationContext.configure(connection, opts={"compare_server_default": False})
+        warnings.filterwarnings("ignore", "autogenerate skipping.*ix_render_jobs_ready", UserWarning)
+        options = {"compare_server_default": False, "include_object": _can_be_compared}
+        context = MigrationContext.configure(connection, opts=options)
         return [str(difference) for difference in compare_metadata(context, Record.metadata)]
+
+
+def _can_be_compared(thing: Any, _name: Any, kind: str, *_others: Any) -> bool:
+    """Not foreign keys of columns that were added to a table of SQLite, whose options cannot be read back."""
+    if kind != "foreign_key_constraint":
+        return True
+    columns = {(thing.table.name, column) for column in thing.column_keys}
+    return not columns & ADDED_KEYS
 
 
 def register_bundled_model(db: Database, actor: str) -> bool:

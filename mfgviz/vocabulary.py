@@ -111,6 +111,67 @@ class GeometryState(StrEnum):
     UNUSABLE = "unusable"
 
 
+class RuleOutcome(StrEnum):
+    """What a rule did about an event that it applies to."""
+
+    SUBMITTED = "submitted"
+    REUSED = "reused"
+    NOTHING = "nothing"
+    FAILED = "failed"
+
+
+class BatchState(StrEnum):
+    """Whether a batch's jobs may be served."""
+
+    OPEN = "open"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+class DeliveryState(StrEnum):
+    """Where an event on its way to a webhook stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class EventKind(StrEnum):
+    """What is told of: first what happened to revisions and renders, then what went wrong without anybody
+    waiting for the answer."""
+
+    REVISION_CREATED = "revision.created"
+    REVISION_IN_WORK = "revision.in_work"
+    REVISION_IN_REVIEW = "revision.in_review"
+    REVISION_RELEASED = "revision.released"
+    REVISION_OBSOLETED = "revision.obsoleted"
+    REVISION_OTHER = "revision.other"
+    REVISION_STALE = "revision.stale"
+    GEOMETRY_ATTACHED = "geometry.attached"
+    RENDER_ATTACHED = "render.attached"
+    RENDER_PROPOSED = "render.proposed"
+    RENDER_APPROVED = "render.approved"
+    RENDER_REJECTED = "render.rejected"
+    RENDER_SUPERSEDED = "render.superseded"
+    JOB_FAILED = "job.failed"
+    EVENT_FAILED = "event.failed"
+    RULE_FAILED = "rule.failed"
+    RULE_REFUSED = "rule.refused"
+    TEMPLATE_REFUSED = "template.refused"
+    BOM_REFUSED = "bom.refused"
+    HOOK_REFUSED = "hook.refused"
+    FILE_REFUSED = "file.refused"
+    WEBHOOK_DEAD = "webhook.dead"
+    SCHEDULE_FAILED = "schedule.failed"
+
+
+STATE_EVENTS: dict[LifecycleState, EventKind] = {
+    LifecycleState.IN_WORK: EventKind.REVISION_IN_WORK,
+    LifecycleState.IN_REVIEW: EventKind.REVISION_IN_REVIEW,
+    LifecycleState.RELEASED: EventKind.REVISION_RELEASED,
+    LifecycleState.OBSOLETE: EventKind.REVISION_OBSOLETED,
+    LifecycleState.OTHER: EventKind.REVISION_OTHER,
+}
 FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 FROZEN_STATES = frozenset({LifecycleState.RELEASED, LifecycleState.OBSOLETE})
 

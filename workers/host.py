@@ -14,7 +14,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mfgviz import catalog, jobs, workers_seen
+from mfgviz import automation, catalog, jobs, workers_seen
 from mfgviz.errors import MfgvizError, UnavailableError
 from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER
 from mfgviz.records import Geometry
@@ -82,11 +82,24 @@ class WorkerHost:
             return
         except MfgvizError as error:
             with self.runtime.db.begin() as session:
-                catalog.note_unusable(session.get_one(Geometry, geometry_id), error.code, error.message)
+                geometry = session.get_one(Geometry, geometry_id)
+                catalog.note_unusable(geometry, error.code, error.message)
+                automation.wake(session, geometry)
             log.warning("geometry %d: %s", geometry_id, error.message)
             return
         with self.runtime.db.begin() as session:
-            catalog.note_facts(session.get_one(Geometry, geometry_id), facts)
+            geometry = session.get_one(Geometry, geometry_id)
+            catalog.note_facts(geometry, facts)
+            automation.wake(session, geometry)
+        self.runtime.doorbell.ring_for_events()
+
+    def automate(self) -> int:
+        """Do what follows from the events that wait; how many there were."""
+        try:
+            return automation.process(self.runtime)
+        except UnavailableError as error:
+            log.warning("events: %s", error.message)  # it is rung for again
+            return 0
 
     # -- reporting and sweeping ----------------------------------------------------------------------------
     def start(self, queues: tuple[str, ...]) -> None:
@@ -130,6 +143,7 @@ class WorkerHost:
                     log.info("%s", swept)
                 if QUEUE_CPU in self.queues:
                     self._ring_for_unread()
+                    self._ring_for_events()
             except MfgvizError as error:
                 log.warning("%s", error.message)
             self._leave_if_stuck()
@@ -147,6 +161,13 @@ class WorkerHost:
             unread = catalog.unread_geometries(session, UNREAD_AT_ONCE)
         if unread and not self.runtime.doorbell.waiting(QUEUE_CPU):
             self.runtime.doorbell.ring(TASK_READ_GEOMETRY, unread)
+
+    def _ring_for_events(self) -> None:
+        """Events that wait, with no message that says so: ring again."""
+        with self.runtime.db.read() as session:
+            waiting = automation.has_events(session)
+        if waiting and not self.runtime.doorbell.waiting(QUEUE_CPU):
+            self.runtime.doorbell.ring_for_events()
 
     def _report(self) -> None:
         engine = self.__dict__.get("engine")

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 
-from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER
+from mfgviz.queue import TASK_AUTOMATE, TASK_READ_GEOMETRY, TASK_RENDER
 from workers.host import WorkerHost
 
 
@@ -22,3 +22,8 @@ def register_tasks(app: Celery, host: WorkerHost) -> None:
     def read_geometry(geometry_id: int) -> None:
         """A CAD file was stored: look into it."""
         host.read_geometry(geometry_id)
+
+    @app.task(name=TASK_AUTOMATE, max_retries=0)
+    def automate(_: int) -> dict[str, int]:
+        """There are events: do what follows from them."""
+        return {"events": host.automate()}

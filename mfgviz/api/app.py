@@ -19,7 +19,7 @@ from mfgviz.api import problems
 from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
-from mfgviz.api.routes import jobs, parts, renders, rest, revisions
+from mfgviz.api.routes import chronicle, jobs, parts, renders, rest, revisions
 from mfgviz.errors import MfgvizError
 from mfgviz.runtime import Runtime
 from mfgviz.service import API, Service
@@ -33,6 +33,15 @@ FORGET_EVERY_S = 3600.0
 # How long open event streams may keep a server that stops.
 SHUTDOWN_S = 3
 UPLOADS = ("/geometry", "/images")
+ROUTERS = (
+    parts.router,
+    revisions.router,
+    jobs.router,
+    renders.router,
+    renders.images,
+    chronicle.router,
+    rest.router,
+)
 DESCRIPTION = """
 Gives CAD part revisions their pictures: diffusion renders held to the part's true geometry.
 
@@ -89,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
             ],
         )
     app.add_middleware(SecurityHeaders)
-    for router in (parts.router, revisions.router, jobs.router, renders.router, renders.images, rest.router):
+    for router in ROUTERS:
         app.include_router(router, prefix=API)
     app.include_router(rest.health)
     problems.describe(app.openapi())

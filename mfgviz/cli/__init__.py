@@ -27,6 +27,8 @@ COMMANDS = {
     "renders": ("mfgviz.cli.renders:renders", "List, export, review, verify and replay renders."),
     "models": ("mfgviz.cli.models:models", "The diffusion models that requests can name."),
     "templates": ("mfgviz.cli.templates:templates", "Named prompts with fields and views."),
+    "events": ("mfgviz.cli.chronicle:events", "What happened to revisions and renders: list, tail."),
+    "audit": ("mfgviz.cli.chronicle:audit", "Who did what, when and from where."),
     "tokens": ("mfgviz.cli.tokens:tokens", "Keys to the HTTP API: create, list, revoke."),
     "workers": ("mfgviz.cli.workers:workers", "The workers that reported themselves."),
     "db": ("mfgviz.cli.db:db", "The database's tables."),

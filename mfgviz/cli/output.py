@@ -136,6 +136,14 @@ class Output:
             for row in rows:
                 click.echo("\t".join(plain(row.get(column)) for column in columns))
 
+    def line(self, row: Row, columns: Sequence[str]) -> None:
+        """One row of a list that goes on: a JSON object a line, or tab-separated values."""
+        if self.as_json:
+            click.echo(json.dumps(row, default=_jsonable, ensure_ascii=False))
+        else:
+            click.echo("\t".join(plain(row.get(column)) for column in columns))
+        sys.stdout.flush()
+
     def item(self, item: Row, told: str | None = None) -> None:
         """One thing: a JSON object, or a sentence, or its fields one a line."""
         if self.as_json:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from mfgviz.client.administration import AdministrationClient
 from mfgviz.client.catalogue import CatalogueClient
+from mfgviz.client.chronicle import ChronicleClient
 from mfgviz.client.connection import TOKEN_MARK
 from mfgviz.client.pictures import PictureClient
 from mfgviz.client.work import WorkClient
@@ -21,7 +22,7 @@ from mfgviz.client.work import WorkClient
 __all__ = ["TOKEN_MARK", "Client"]
 
 
-class Client(CatalogueClient, WorkClient, PictureClient, AdministrationClient):
+class Client(CatalogueClient, WorkClient, PictureClient, ChronicleClient, AdministrationClient):
     """One server, one token. Safe to use from several threads.
 
     `url` may be the connect string that `mfgviz up` prints, which holds the token. A request that is refused

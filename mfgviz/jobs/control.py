@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
 from mfgviz.errors import BrokerUnavailableError, IllegalMoveError
-from mfgviz.jobs.queries import get
+from mfgviz.jobs.queries import IS_READY, get
 from mfgviz.jobs.turns import take_turns
 from mfgviz.journal import audit, emit
 from mfgviz.queue import TASK_RENDER, Doorbell
 from mfgviz.records import Attempt, RenderJob, utcnow
-from mfgviz.vocabulary import QUEUE_GPU, AttemptOutcome, JobState
+from mfgviz.vocabulary import QUEUE_GPU, AttemptOutcome, EventKind, JobState
 
 SWEEP_LIMIT = 500
 # Enough messages to wake every idle worker; each worker rings on for the rest.
@@ -124,16 +124,16 @@ def _take_back(session: Session) -> tuple[int, int]:
     if not overdue:
         return 0, 0
     ids, tokens = [row.id for row in overdue], [row.lease_token for row in overdue]
-    told = "The worker stopped answering: it died, was cut off, or was stopped by force."
+    cause = "The worker stopped answering: it died, was cut off, or was stopped by force."
     session.execute(
         update(Attempt)
         .where(Attempt.job_id.in_(ids), Attempt.lease_token.in_(tokens))
         .values(
-            outcome=AttemptOutcome.LOST, finished_at=utcnow(), error_code="worker-lost", error_message=told
+            outcome=AttemptOutcome.LOST, finished_at=utcnow(), error_code="worker-lost", error_message=cause
         )
         .execution_options(synchronize_session=False)
     )
-    freed = {"lease_token": None, "lease_until": None, "error_code": "worker-lost", "error_message": told}
+    freed = {"lease_token": None, "lease_until": None, "error_code": "worker-lost", "error_message": cause}
     mine = RenderJob.id.in_(ids)
     stopped = mine & RenderJob.cancel_requested
     spent = mine & ~RenderJob.cancel_requested & (RenderJob.attempts_made >= RenderJob.max_attempts)
@@ -149,13 +149,14 @@ def _take_back(session: Session) -> tuple[int, int]:
             update(RenderJob)
             .where(condition, RenderJob.state == JobState.RUNNING)
             .values({**freed, **values})
-            .returning(RenderJob.id, RenderJob.revision_id)
+            .returning(RenderJob.id, RenderJob.revision_id, RenderJob.requester)
             .execution_options(synchronize_session=False)
         ).all()
         counts.append(len(moved))
         if values["state"] is JobState.FAILED:
             for row in moved:
-                emit(session, "job.failed", row.revision_id, {"job": row.id, "code": "worker-lost"})
+                told = {"job": row.id, "code": "worker-lost"}
+                emit(session, EventKind.JOB_FAILED, row.requester, told, row.revision_id)
     return counts[2], counts[1]
 
 
@@ -164,7 +165,7 @@ def _ring_again(db: Database, doorbell: Doorbell) -> int:
     with db.read() as session:
         waiting = session.scalars(
             select(RenderJob.id)
-            .where(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow())
+            .where(IS_READY, RenderJob.available_at <= utcnow())
             .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
             .limit(RING_AT_MOST)
         ).all()

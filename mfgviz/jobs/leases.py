@@ -22,7 +22,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     select,
     update,
 )
@@ -30,10 +29,11 @@ from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
 from mfgviz.errors import IllegalMoveError, InvalidInputError, LeaseLostError, MfgvizError
+from mfgviz.jobs.queries import IS_READY
 from mfgviz.journal import emit
 from mfgviz.records import Attempt, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
-from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, FidelityPolicy, FidelityVerdict, JobState
+from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, EventKind, FidelityPolicy, FidelityVerdict, JobState
 
 # What a claim looks at of a waiting job: id, priority, model, batch key, images, available_at, now.
 WaitingQuery: TypeAlias = Select[int, int, str, str, int, datetime, datetime]
@@ -121,7 +121,7 @@ def claim_window(size: int = CLAIM_WINDOW) -> WaitingQuery:
     """The production query of a claim: the front of the queue, row locks taken, locked rows skipped.
 
     The state is a literal, so that the planner can prove the partial index
-    `ix_render_jobs_order` from a prepared statement too; that index is already in the order asked
+    `ix_render_jobs_ready` from a prepared statement too; that index is already in the order asked
     for, so PostgreSQL reads `size` rows of it and sorts nothing. The requests themselves, which are
     long, are read for the chosen jobs alone.
     """
@@ -135,7 +135,7 @@ def claim_window(size: int = CLAIM_WINDOW) -> WaitingQuery:
             RenderJob.available_at,
             utcnow().label("now"),
         )
-        .where(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow())
+        .where(IS_READY, RenderJob.available_at <= utcnow())
         .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
         .limit(size)
         .with_for_update(skip_locked=True)
@@ -200,7 +200,8 @@ def _read(
     except InvalidInputError as error:
         failure = Failure.of(error, 0.0)
         _end(session, claim, row.id, JobState.FAILED, AttemptOutcome.FAILED, failure)
-        emit(session, "job.failed", row.revision_id, {"job": row.id, "code": failure.code})
+        told = {"job": row.id, "code": failure.code}
+        emit(session, EventKind.JOB_FAILED, row.requester, told, row.revision_id)
         return None
     return ClaimedJob(
         row.id,
@@ -231,7 +232,7 @@ def has_work(db: Database) -> bool:
     with db.read() as session:
         query = (
             select(RenderJob.id)
-            .where(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow())
+            .where(IS_READY, RenderJob.available_at <= utcnow())
             .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
             .limit(1)
         )
@@ -265,7 +266,7 @@ def complete(
         LeaseLostError: the job is not this claim's any more; nothing is attached.
     """
     with db.begin() as session:
-        revision_id = _end(session, claim, job_id, JobState.SUCCEEDED, AttemptOutcome.SUCCEEDED)
+        revision_id, requester = _end(session, claim, job_id, JobState.SUCCEEDED, AttemptOutcome.SUCCEEDED)
         session.execute(update(RenderJob).where(RenderJob.id == job_id).values(notes=list(notes)))
         rows = [
             Rendition(
@@ -289,7 +290,8 @@ def complete(
         session.add_all(rows)
         session.flush()
         ids = [row.id for row in rows]
-        emit(session, "render.attached", revision_id, {"job": job_id, "renditions": ids})
+        told = {"job": job_id, "renders": ids}
+        emit(session, EventKind.RENDER_ATTACHED, requester, told, revision_id)
     return ids
 
 
@@ -307,8 +309,9 @@ def fail(db: Database, claim: Claim, job_id: int, failure: Failure) -> JobState:
             delay_s = failure.delay_s * 2 ** (job.attempts_made - 1)
             state = _requeue(session, claim, job_id, AttemptOutcome.FAILED, failure, delay_s=delay_s)
         else:
-            revision_id = _end(session, claim, job_id, JobState.FAILED, AttemptOutcome.FAILED, failure)
-            emit(session, "job.failed", revision_id, {"job": job_id, "code": failure.code})
+            ended = _end(session, claim, job_id, JobState.FAILED, AttemptOutcome.FAILED, failure)
+            told = {"job": job_id, "code": failure.code}
+            emit(session, EventKind.JOB_FAILED, ended[1], told, ended[0])
             state = JobState.FAILED
     return state
 
@@ -361,8 +364,8 @@ def _end(
     state: JobState,
     outcome: AttemptOutcome,
     failure: Failure | None = None,
-) -> int:
-    """Move a held job to a final state and close its attempt; the id of its revision."""
+) -> tuple[int, str]:
+    """Move a held job to a final state and close its attempt; the id of its revision, and the requester."""
     _move(JobState.RUNNING, state)
     values: dict[str, Any] = {
         "state": state, "lease_token": None, "lease_until": None, "finished_at": utcnow(),
@@ -370,17 +373,17 @@ def _end(
     }  # fmt: skip
     if state is JobState.SUCCEEDED:
         values["step"] = RenderJob.total_steps
-    revision_id = session.scalar(
+    ended = session.execute(
         update(RenderJob)
         .where(RenderJob.id == job_id, _held(claim))
         .values(values)
-        .returning(RenderJob.revision_id)
+        .returning(RenderJob.revision_id, RenderJob.requester)
         .execution_options(synchronize_session=False)
-    )
-    if revision_id is None:
+    ).one_or_none()
+    if ended is None:
         raise LeaseLostError(f"Job {job_id} is not held by this worker any more.")
     _close_attempt(session, claim.token, job_id, outcome, failure)
-    return revision_id
+    return ended.revision_id, ended.requester
 
 
 def _requeue(

@@ -43,7 +43,8 @@ class WaitReport:
     told: str
 
 
-# In literals, so that the planner can prove the partial index over them.
+# In literals, so that the planner can prove the partial indexes over them.
+IS_READY = and_(RenderJob.state == literal_column("'queued'"), ~RenderJob.held)
 IS_UNFINISHED = RenderJob.state.in_((literal_column("'queued'"), literal_column("'running'")))
 
 
@@ -139,7 +140,7 @@ def _waiting_before(priority: int, turn: int, job_id: int) -> ColumnElement[bool
         and_(RenderJob.priority == priority, RenderJob.turn < turn),
         and_(RenderJob.priority == priority, RenderJob.turn == turn, RenderJob.id < job_id),
     )
-    return and_(RenderJob.state == literal_column("'queued'"), RenderJob.available_at <= utcnow(), before)
+    return and_(IS_READY, RenderJob.available_at <= utcnow(), before)
 
 
 def _told_of_waiting(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from mfgviz.jobs.queries import IS_READY
 from mfgviz.records import NextTurn, RenderJob, Requester, utcnow
 
 
@@ -36,7 +37,7 @@ def _turn_now(session: Session, priority: int) -> int:
     waiting = (
         select(RenderJob.turn)
         .where(
-            RenderJob.state == literal_column("'queued'"),
+            IS_READY,
             RenderJob.priority == priority,
             RenderJob.available_at <= utcnow(),
         )

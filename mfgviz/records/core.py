@@ -177,6 +177,13 @@ class RenderJob(Record):
         ),
         Index("ix_render_jobs_revision_id_fingerprint", "revision_id", "fingerprint"),
         Index("ix_render_jobs_state_id", "state", "id"),
+        Index(
+            "ix_render_jobs_batch_id",
+            "batch_id",
+            "id",
+            postgresql_where=text("batch_id IS NOT NULL"),
+            sqlite_where=text("batch_id IS NOT NULL"),
+        ),
         # What one requester waits for: few rows of many, whoever else has filled the queue.
         Index(
             "ix_render_jobs_unfinished",
@@ -210,6 +217,8 @@ class RenderJob(Record):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     attempts_made: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int] = mapped_column(default=3)
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batches.id", ondelete="RESTRICT"))
+    held: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     step: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int] = mapped_column(default=0)
     error_code: Mapped[str | None] = mapped_column(String(64))
@@ -223,14 +232,14 @@ class RenderJob(Record):
     renditions: Mapped[list[Rendition]] = relationship(back_populates="job", order_by="Rendition.index")
 
 
-# The order of service: one index scan from the front is a claim.
+# The order of service: one index scan from the front is a claim, however many jobs are held.
 Index(
-    "ix_render_jobs_order",
+    "ix_render_jobs_ready",
     RenderJob.priority.desc(),
     RenderJob.turn,
     RenderJob.id,
-    postgresql_where=text("state = 'queued'"),
-    sqlite_where=text("state = 'queued'"),
+    postgresql_where=text("state = 'queued' AND NOT held"),
+    sqlite_where=text("state = 'queued' AND NOT held"),
 )
 
 
@@ -263,7 +272,8 @@ class Rendition(Record):
     `fidelity` is the probability, 0 to 1, that a careful person would accept it as a picture of the part;
     null where nothing could be judged, for the reason in `fidelity_details`. `control_scale` is the
     geometry strength it was made with, which may be more than its request asks for; null in rows of older
-    versions.
+    versions. `origin_id` is the rendition that this one was taken over from, of a revision with the same
+    shape. It is stale since `stale_at` where something that it shows was released anew.
     """
 
     __tablename__ = "renditions"
@@ -291,6 +301,18 @@ class Rendition(Record):
             sqlite_where=text("is_primary"),
         ),
         CheckConstraint("NOT is_primary OR review_state <> 'rejected'", name="primary_not_rejected"),
+        Index(
+            "ix_renditions_stale",
+            "id",
+            postgresql_where=text("stale_at IS NOT NULL"),
+            sqlite_where=text("stale_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_renditions_origin_id",
+            "origin_id",
+            postgresql_where=text("origin_id IS NOT NULL"),
+            sqlite_where=text("origin_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = primary()
@@ -314,6 +336,9 @@ class Rendition(Record):
     )
     fidelity_details: Mapped[dict[str, Any] | None]
     control_scale: Mapped[float | None]
+    origin_id: Mapped[int | None] = mapped_column(ForeignKey("renditions.id", ondelete="SET NULL"))
+    stale_at: Mapped[datetime | None]
+    stale_reason: Mapped[str | None] = mapped_column(String(512))
     software: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = created()
     revision: Mapped[PartRevision] = relationship()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mfgviz.service.administration import AdministrationService
 from mfgviz.service.catalogue import CatalogueService
+from mfgviz.service.chronicle import ChronicleService
 from mfgviz.service.pictures import PictureService
 from mfgviz.service.shown import API, check_file_name
 from mfgviz.service.work import WorkService
@@ -15,7 +16,7 @@ from mfgviz.service.work import WorkService
 __all__ = ["API", "Service", "check_file_name"]
 
 
-class Service(CatalogueService, WorkService, PictureService, AdministrationService):
+class Service(CatalogueService, WorkService, PictureService, ChronicleService, AdministrationService):
     """The doors' common floor, for one requester.
 
     `later` is called with what may wait until the answer is sent, such as ringing workers.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from mfgviz import journal
+from mfgviz.errors import MfgvizError, UnavailableError
+from mfgviz.vocabulary import EventKind
 
 if TYPE_CHECKING:
     from mfgviz.runtime import Runtime
@@ -23,3 +28,17 @@ class Base:
     def __init__(self, runtime: Runtime, actor: str, later: Later = lambda action: action()) -> None:
         self.runtime, self.actor = runtime, actor
         self._later = later
+
+    @contextmanager
+    def _told(self, kind: EventKind, subject: str) -> Iterator[None]:
+        """What is refused in the block is noted for those who were not there, in a transaction of its own.
+
+        Raises:
+            MfgvizError: what the block raised.
+        """
+        try:
+            yield
+        except MfgvizError as error:
+            with suppress(UnavailableError), self.runtime.db.begin() as session:
+                journal.tell_refusal(session, kind, self.actor, subject, error)
+            raise

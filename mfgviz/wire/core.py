@@ -44,19 +44,19 @@ Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
 Text = Annotated[str, Field(max_length=4000)]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     """What the server says."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """What a client says: nothing that is not known, and no text where a number belongs."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-B = TypeVar("B", bound=_Body)
+B = TypeVar("B", bound=Body)
 
 
 def read(kind: type[B], plain: object, refusal: type[InvalidInputError] = InvalidInputError) -> B:
@@ -74,21 +74,21 @@ def cursor_after(place: str) -> str:
     return base64.urlsafe_b64encode(place.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
-class Page(_Answer, Generic[T]):
+class Page(Answer, Generic[T]):
     """A part of a list. `next_cursor`, given as `cursor`, brings what follows; it is null at the end."""
 
     items: list[T] = Field(description="The things themselves.")
     next_cursor: str | None = Field(None, description="Where the next page begins.")
 
 
-class FieldError(_Answer):
+class FieldError(Answer):
     """One field that cannot be used."""
 
     field: str = Field(description="Where it is, such as `body.width`.")
     message: str = Field(description="What is wrong with it.")
 
 
-class Problem(_Answer):
+class Problem(Answer):
     """An error (RFC 9457). `code` is the same that the command line prints."""
 
     type: str = Field(description="`urn:mfgviz:error:` and the code.")
@@ -100,7 +100,7 @@ class Problem(_Answer):
     errors: list[FieldError] | None = Field(None, description="Each field that cannot be used.")
 
 
-class Cause(_Answer):
+class Cause(Answer):
     """Why something failed."""
 
     code: str = Field(description="The error's stable name.")
@@ -108,7 +108,7 @@ class Cause(_Answer):
 
 
 # -- parts and revisions ------------------------------------------------------------------------------
-class Part(_Answer):
+class Part(Answer):
     """A part."""
 
     number: str = Field(description="Unique.")
@@ -121,7 +121,7 @@ class Part(_Answer):
     )
 
 
-class NewPart(_Body):
+class NewPart(Body):
     """A part to be added."""
 
     number: str = Field(
@@ -131,14 +131,14 @@ class NewPart(_Body):
     attributes: Attributes = Field(default_factory=dict)
 
 
-class PartChange(_Body):
+class PartChange(Body):
     """What shall be different about a part; attributes are set or replaced, others stay."""
 
     name: str | None = Field(None, max_length=512, description="What people call it from now on.")
     attributes: Attributes | None = Field(None, description="Those to be set.")
 
 
-class Geometry(_Answer):
+class Geometry(Answer):
     """The CAD file that a revision shows."""
 
     digest: str = Field(description="Hex SHA-256 of the file's bytes.")
@@ -150,7 +150,7 @@ class Geometry(_Answer):
     error: Cause | None = Field(None, description="Why it cannot be used.")
 
 
-class Revision(_Answer):
+class Revision(Answer):
     """One revision of a part."""
 
     revision: str = Field(description="`NUMBER@LABEL`.")
@@ -171,7 +171,7 @@ class Revision(_Answer):
     created_by: str = Field(description="Who added it.")
 
 
-class NewRevision(_Body):
+class NewRevision(Body):
     """A revision to be added to a part."""
 
     label: str = Field(
@@ -181,7 +181,7 @@ class NewRevision(_Body):
     state: LifecycleWord = Field("in_work", description="Where it stands at once.")
 
 
-class RevisionChange(_Body):
+class RevisionChange(Body):
     """A revision as it shall be: what is missing is made, what is given is set, the rest stays."""
 
     name: str | None = Field(None, max_length=512, description="The part's name.")
@@ -189,21 +189,21 @@ class RevisionChange(_Body):
     attributes: Attributes = Field(default_factory=dict)
 
 
-class StateChange(_Body):
+class StateChange(Body):
     """Where a revision stands from now on."""
 
     state: LifecycleWord = Field(description="The new state.")
     source_state: str | None = Field(None, max_length=128, description="The PLM's own word for it.")
 
 
-class Primary(_Body):
+class Primary(Body):
     """The render that shall stand for a revision."""
 
     render: int = Field(ge=1, le=2**63 - 1, description="Its id.")
 
 
 # -- jobs ------------------------------------------------------------------------------------------------
-class View(_Body):
+class View(Body):
     """A camera in part coordinates (mm, Z up). A standard view needs its name alone."""
 
     name: Literal["iso", "front", "back", "left", "right", "top", "bottom", "custom"] = Field(
@@ -226,7 +226,7 @@ ViewWord = Literal["iso", "front", "back", "left", "right", "top", "bottom"]
 Side = Annotated[int, Field(ge=MIN_SIDE_PX, le=MAX_SIDE_PX, multiple_of=8)]
 
 
-class JobBody(_Body):
+class JobBody(Body):
     """A wish for renders of one revision. What is left out is the template's, else the model's default."""
 
     revision: str = Field(
@@ -270,7 +270,7 @@ class JobBody(_Body):
     ] = Field(default_factory=dict, description="Values for the prompt's fields.")
 
 
-class Submitted(_Answer):
+class Submitted(Answer):
     """The job that answers a wish."""
 
     job: int = Field(description="Its id.")
@@ -279,13 +279,13 @@ class Submitted(_Answer):
     )
 
 
-class SubmitAnswer(_Answer):
+class SubmitAnswer(Answer):
     """One answer for each view and each prompt that the wish expands to."""
 
     items: list[Submitted] = Field(description="In the order of views and prompts.")
 
 
-class Attempt(_Answer):
+class Attempt(Answer):
     """One execution of a job by one worker."""
 
     number: int = Field(description="Counts from 1.")
@@ -298,7 +298,7 @@ class Attempt(_Answer):
     finished_at: Moment | None = Field(None, description="When it ended.")
 
 
-class Job(_Answer):
+class Job(Answer):
     """A render job."""
 
     id: int = Field(description="Its number.")
@@ -332,7 +332,7 @@ class Job(_Answer):
     finished_at: Moment | None = Field(None, description="When it ended.")
 
 
-class JobEvent(_Answer):
+class JobEvent(Answer):
     """Data of a server-sent event `job`: where a job stands now."""
 
     job: int = Field(description="Its id.")
@@ -348,7 +348,7 @@ class JobEvent(_Answer):
     error: Cause | None = Field(None, description="Why it failed.")
 
 
-class JobWait(_Answer):
+class JobWait(Answer):
     """Why a job is where it is."""
 
     job: int = Field(description="Its id.")
@@ -363,7 +363,7 @@ class JobWait(_Answer):
     told: str = Field(description="All that in words.")
 
 
-class JobIds(_Body):
+class JobIds(Body):
     """Jobs that something shall be done to at once."""
 
     jobs: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(
@@ -371,7 +371,7 @@ class JobIds(_Body):
     )
 
 
-class PreviewEvent(_Answer):
+class PreviewEvent(Answer):
     """Data of a server-sent event `preview`: there is a small picture of what is being sampled."""
 
     job: int = Field(description="Its id.")
@@ -381,7 +381,7 @@ class PreviewEvent(_Answer):
 
 
 # -- renders ------------------------------------------------------------------------------------------
-class Render(_Answer):
+class Render(Answer):
     """A stored image of one revision."""
 
     id: int = Field(description="Its number.")
@@ -424,14 +424,14 @@ class Render(_Answer):
     thumbnail_url: str = Field(description="Where a small one is.")
 
 
-class ReviewBody(_Body):
+class ReviewBody(Body):
     """What somebody says of a render."""
 
     state: Literal["proposed", "approved", "rejected"] = Field(description="`proposed` takes a review back.")
     comment: str | None = Field(None, max_length=2000, description="For those who read the review.")
 
 
-class StoredImage(_Answer):
+class StoredImage(Answer):
     """An uploaded starting image, to be named as `image` of a job."""
 
     digest: str = Field(description="Hex SHA-256, its name in a job.")
@@ -440,14 +440,14 @@ class StoredImage(_Answer):
 
 
 # -- the rest -----------------------------------------------------------------------------------------
-class ViewInfo(_Answer):
+class ViewInfo(Answer):
     """A standard view."""
 
     name: str = Field(description="What jobs call it.")
     title: str = Field(description="What people call it.")
 
 
-class Template(_Answer):
+class Template(Answer):
     """A named prompt."""
 
     name: str = Field(description="What jobs call it.")
@@ -461,7 +461,7 @@ class Template(_Answer):
     built_in: bool = Field(description="Whether it comes with mfgviz.")
 
 
-class TemplateBody(_Body):
+class TemplateBody(Body):
     """A template as it shall be; it becomes the next version of its name."""
 
     prompt: str = Field(min_length=1, max_length=4000, description="With {fields} and {choices|like|these}.")
@@ -475,7 +475,7 @@ class TemplateBody(_Body):
     )
 
 
-class ModelInfo(_Answer):
+class ModelInfo(Answer):
     """A diffusion model that jobs can name."""
 
     name: str = Field(description="What jobs call it.")
@@ -487,7 +487,7 @@ class ModelInfo(_Answer):
     created_at: Moment = Field(description="When it was recorded.")
 
 
-class WorkerInfo(_Answer):
+class WorkerInfo(Answer):
     """A worker process as it last reported itself."""
 
     name: str = Field(description="Host and process.")
@@ -500,7 +500,7 @@ class WorkerInfo(_Answer):
     seen_at: Moment = Field(description="When it was last heard of.")
 
 
-class TokenInfo(_Answer):
+class TokenInfo(Answer):
     """A token, without its secret."""
 
     name: str = Field(description="Unique, for people.")
@@ -514,7 +514,7 @@ class TokenInfo(_Answer):
     used_at: Moment | None = Field(None, description="When it was last used, to five minutes.")
 
 
-class NewTokenBody(_Body):
+class NewTokenBody(Body):
     """A token to be made."""
 
     name: str = Field(min_length=1, max_length=128, description="Unique, for people.")
@@ -532,7 +532,7 @@ class NewTokenAnswer(TokenInfo):
     token: str = Field(description="The secret.")
 
 
-class Limits(_Answer):
+class Limits(Answer):
     """What this server takes."""
 
     geometry_max_bytes: int = Field(description="Largest CAD file.")
@@ -541,7 +541,7 @@ class Limits(_Answer):
     queued_jobs_max: int = Field(description="Unfinished jobs of one requester.")
 
 
-class Me(_Answer):
+class Me(Answer):
     """Who the token speaks for, and what the server allows."""
 
     requester: str = Field(description="Whom the token speaks for.")
@@ -554,7 +554,7 @@ class Me(_Answer):
     limits: Limits = Field(description="What this server takes.")
 
 
-class Health(_Answer):
+class Health(Answer):
     """How the server is."""
 
     status: Literal["ok", "unavailable"] = Field(description="Whether it can do its work.")
@@ -562,7 +562,7 @@ class Health(_Answer):
     checks: dict[str, str] = Field(default_factory=dict, description="Each service: `ok`, or what is wrong.")
 
 
-class QueueInfo(_Answer):
+class QueueInfo(Answer):
     """How many jobs there are in each state."""
 
     jobs: dict[str, int] = Field(description="Their number by state.")

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, inspect, select
+from sqlalchemy import func, inspect, select, update
+from sqlalchemy.orm import Session
 
 from mfgviz import catalog, jobs, models, schema, templates, tokens, workers_seen
 from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
 from mfgviz.errors import DatabaseNotMigratedError, InvalidInputError
 from mfgviz.models_folder import ModelSpec
-from mfgviz.records import IdempotencyKey, Part, Record, RenderJob, Rendition, Rule
+from mfgviz.records import (
+    Batch,
+    BatchItem,
+    BomLine,
+    Event,
+    IdempotencyKey,
+    InboundHook,
+    InboundMessage,
+    Part,
+    PartRevision,
+    Record,
+    RenderJob,
+    Rendition,
+    Rule,
+    RuleRun,
+    RuleRunJob,
+    Schedule,
+    Webhook,
+    WebhookDelivery,
+)
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
 from mfgviz.templates import Template
 from mfgviz.tokens import NewToken
@@ -32,8 +54,8 @@ def fill_every_table(database: Database) -> None:
         tokens.create_token(session, NewToken("t", "ann", Role.ENGINEER), "ann")
         templates.save_template(session, Template("ours", "{material}"), "ann")
         session.add(IdempotencyKey(requester="ann", key="k", request_digest="d" * 64, answer={"items": []}))
-        session.add(Rule(name="r", event_kind="revision.released", template={}, created_by="ann"))
-        jobs.submit(session, [jobs.Submission(revision.id, request)], "ann")
+        (job,) = jobs.submit(session, [jobs.Submission(revision.id, request)], "ann")
+        fill_automation(session, revision, job.job_id)
     claim = jobs.claim(database, jobs.Claimant("host:1"))
     assert claim is not None
     image = jobs.NewRendition(0, 0, (512, 512), "c" * 64, "d" * 64, "e" * 64)
@@ -41,6 +63,33 @@ def fill_every_table(database: Database) -> None:
     with database.read() as session:
         for table in Record.metadata.sorted_tables:
             assert session.scalar(select(func.count()).select_from(table)), f"{table} is empty"
+
+
+def fill_automation(session: Session, revision: PartRevision, job_id: int) -> None:
+    """Rules and what they did, a bill of material, a batch, a schedule, webhooks."""
+    event = session.scalars(select(Event).limit(1)).one()
+    rule = Rule(name="r", event_kind="revision.released", ask={}, created_by="ann")
+    webhook = Webhook(name="w", url="https://x.test", secret="s" * 32, kinds=[], created_by="ann")
+    hook = InboundHook(name="h", secret="s" * 32, mapping={}, requester="plm", created_by="ann")
+    batch = Batch(requester="ann", source={"query": "true"}, ask={}, created_by="ann")
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    schedule = Schedule(name="s", task="sweep", crontab="0 3 * * *", next_at=at, created_by="ann")
+    child = catalog.add_part(session, NewPart("SCR-1"), "ann")
+    session.add_all([rule, webhook, hook, batch, schedule])
+    session.flush()
+    run = RuleRun(rule_id=rule.id, event_id=event.id, outcome="submitted")
+    session.add(run)
+    session.flush()
+    session.add_all(
+        [
+            RuleRunJob(run_id=run.id, job_id=job_id, how="new"),
+            BomLine(parent_id=revision.id, child_part_id=child.id, quantity=4, created_by="ann"),
+            BatchItem(batch_id=batch.id, revision_id=revision.id, fingerprint="f" * 64, job_id=job_id),
+            WebhookDelivery(webhook_id=webhook.id, event_id=event.id),
+            InboundMessage(hook_id=hook.id, digest="d" * 64),
+        ]
+    )
+    session.execute(update(RenderJob).where(RenderJob.id == job_id).values(batch_id=batch.id))
 
 
 def test_there_is_one_head() -> None:

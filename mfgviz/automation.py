@@ -1,0 +1,162 @@
+"""What follows from events: each is taken from the outbox once, with all that it causes, in one transaction.
+
+An event that was not taken yet is taken again (at least once); what follows from it is written in the same
+transaction, under unique keys (at most once). Several processes may take events at the same time: they skip
+what another one has. So nothing here may rely on an order of events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import Session, contains_eager
+
+from mfgviz.errors import MfgvizError, UnavailableError
+from mfgviz.journal import tell_refusal
+from mfgviz.queue import TASK_RENDER
+from mfgviz.records import Event, Geometry, PartRevision, utcnow
+from mfgviz.runtime import Runtime
+from mfgviz.settings import Settings
+from mfgviz.vocabulary import EventKind, GeometryState
+
+log = logging.getLogger(__name__)
+
+EVENTS_AT_ONCE = 100
+# An event of a revision whose CAD file nobody has looked into waits for that, so many times, so long.
+UNREAD_TRIES, UNREAD_DELAY_S = 20, 15.0
+# What goes wrong unforeseen is tried again, so many times, and put aside then.
+MOST_TRIES, RETRY_DELAY_S = 5, 10.0
+RING_AT_MOST = 64
+
+
+@dataclass(slots=True)
+class Followed:
+    """What followed from events: jobs that wait now."""
+
+    new_jobs: list[int] = field(default_factory=list)
+
+
+Handler = Callable[[Session, Settings, Sequence[Event]], Followed]
+# What follows from events, in this order. Each handler gets all events of a batch.
+HANDLERS: tuple[Handler, ...] = ()
+
+
+def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:
+    """Take the events that wait, a batch of `limit` at a time, until none is left; how many there were.
+
+    Raises:
+        UnavailableError: a service does not answer; what is left waits.
+    """
+    taken = 0
+    while True:
+        try:
+            count = _take(runtime, limit)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whichever event it was, the others go on
+            log.warning("a batch of events failed (%s): one after the other now", error)
+            count = _one_by_one(runtime, limit)
+        taken += count
+        if not count:
+            return taken
+
+
+def has_events(session: Session) -> bool:
+    """Whether events wait that could be taken."""
+    return session.scalar(_waiting(1)) is not None
+
+
+def wake(session: Session, geometry: Geometry) -> None:
+    """A CAD file was looked into: events that waited for that may be taken."""
+    revisions = select(PartRevision.id).where(PartRevision.geometry_id == geometry.id)
+    waiting = Event.delivered_at.is_(None) & Event.revision_id.in_(revisions)
+    session.execute(
+        update(Event).where(waiting).values(available_at=None).execution_options(synchronize_session=False)
+    )
+
+
+def _waiting(limit: int) -> Select[int]:
+    available = Event.available_at.is_(None) | (Event.available_at <= utcnow())
+    return select(Event.id).where(Event.delivered_at.is_(None), available).order_by(Event.id).limit(limit)
+
+
+def _take(runtime: Runtime, limit: int, only: int | None = None) -> int:
+    with runtime.db.begin() as session:
+        waiting = _waiting(limit) if only is None else _waiting(1).where(Event.id == only)
+        ids = list(session.scalars(waiting.with_for_update(skip_locked=True)))
+        if not ids:
+            return 0
+        events = _loaded(session, ids)
+        unread = {event.id for event in events if _waits_for_its_file(event)}
+        ready = [event for event in events if event.id not in unread]
+        new_jobs: list[int] = []
+        for handler in HANDLERS:
+            new_jobs += handler(session, runtime.settings, ready).new_jobs
+        _put_off(session, unread)
+        done = update(Event).where(Event.id.in_([event.id for event in ready])).values(delivered_at=utcnow())
+        session.execute(done.execution_options(synchronize_session=False))
+    if new_jobs:
+        runtime.doorbell.ring(TASK_RENDER, new_jobs[:RING_AT_MOST])
+    return len(ids)
+
+
+def _loaded(session: Session, ids: Sequence[int]) -> list[Event]:
+    """Events with their revisions, parts and geometries."""
+    query = (
+        select(Event)
+        .where(Event.id.in_(ids))
+        .outerjoin(Event.revision)
+        .outerjoin(PartRevision.part)
+        .outerjoin(PartRevision.geometry)
+        .options(
+            contains_eager(Event.revision).options(
+                contains_eager(PartRevision.part), contains_eager(PartRevision.geometry)
+            )
+        )
+        .order_by(Event.id)
+        .execution_options(populate_existing=True)
+    )
+    return list(session.scalars(query))
+
+
+def _waits_for_its_file(event: Event) -> bool:
+    geometry = event.revision.geometry if event.revision is not None else None
+    return geometry is not None and geometry.state == GeometryState.STORED and event.tries < UNREAD_TRIES
+
+
+def _put_off(session: Session, ids: set[int]) -> None:
+    if ids:
+        later = {"available_at": utcnow(UNREAD_DELAY_S), "tries": Event.tries + 1}
+        statement = update(Event).where(Event.id.in_(ids)).values(later)
+        session.execute(statement.execution_options(synchronize_session=False))
+
+
+def _one_by_one(runtime: Runtime, limit: int) -> int:
+    with runtime.db.read() as session:
+        ids = list(session.scalars(_waiting(limit)))
+    for event_id in ids:
+        try:
+            _take(runtime, 1, event_id)
+        except UnavailableError:
+            raise
+        except Exception as error:
+            log.exception("event %d", event_id)
+            _put_aside(runtime, event_id, error)
+    return len(ids)
+
+
+def _put_aside(runtime: Runtime, event_id: int, error: Exception) -> None:
+    """Try an event again later; after so many times, no more."""
+    with runtime.db.begin() as session:
+        event = session.get_one(Event, event_id)
+        event.tries += 1
+        event.available_at = session.scalar(select(utcnow(RETRY_DELAY_S * 2**event.tries)))
+        if event.tries >= MOST_TRIES:
+            event.delivered_at = session.scalar(select(utcnow()))
+            told = (
+                error if isinstance(error, MfgvizError) else MfgvizError(f"{type(error).__name__}: {error}")
+            )
+            tell_refusal(session, EventKind.EVENT_FAILED, event.actor, f"event {event_id}", told)
