@@ -20,6 +20,7 @@ from mfgviz.jobs.leases import (
     has_work,
     heartbeat,
 )
+from mfgviz.jobs.linking import UNCHANGED, Link, link, usable_origins
 from mfgviz.jobs.queries import (
     JobFilter,
     WaitReport,
@@ -32,12 +33,14 @@ from mfgviz.jobs.standing import Standing, standings, unfinished
 from mfgviz.jobs.submission import Submission, Submitted, submit
 
 __all__ = [
+    "UNCHANGED",
     "Claim",
     "Claimant",
     "ClaimedJob",
     "Failure",
     "HeartbeatReply",
     "JobFilter",
+    "Link",
     "NewRendition",
     "Standing",
     "Submission",
@@ -53,6 +56,7 @@ __all__ = [
     "hand_back",
     "has_work",
     "heartbeat",
+    "link",
     "list_jobs",
     "retry",
     "standings",
@@ -60,5 +64,6 @@ __all__ = [
     "submit",
     "sweep",
     "unfinished",
+    "usable_origins",
     "why",
 ]
