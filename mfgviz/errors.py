@@ -238,6 +238,16 @@ class InvalidSettingError(InvalidInputError):
     default_remedy = "`mfgviz config show` lists every setting, its value and where it came from."
 
 
+class InvalidFilterError(InvalidInputError):
+    """The filter cannot be read."""
+
+    default_remedy = "Write it as in: part.attributes.category == 'bracket' and revision.state == 'released'"
+
+
+class UnknownFieldError(InvalidFilterError):
+    """The filter names a field that nothing has."""
+
+
 class PromptTemplateError(InvalidInputError):
     """The prompt's fields cannot be filled in."""
 

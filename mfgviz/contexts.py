@@ -1,0 +1,36 @@
+"""What a filter sees of a part revision, and of an event that happened to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mfgviz.filters import Context
+from mfgviz.records import Event, PartRevision
+
+
+def context_of(revision: PartRevision) -> dict[str, Any]:
+    """The fields of a revision whose part and geometry are loaded, by their whole names."""
+    part, geometry = revision.part, revision.geometry
+    return {
+        "part.number": part.number,
+        "part.name": part.name,
+        "part.created_by": part.created_by,
+        "part.attributes": part.attributes,
+        "revision.reference": revision.reference,
+        "revision.label": revision.label,
+        "revision.state": revision.state,
+        "revision.source_state": revision.source_state,
+        "revision.iteration": revision.iteration,
+        "revision.created_by": revision.created_by,
+        "revision.attributes": revision.attributes,
+        "geometry.format": geometry.format if geometry else None,
+        "geometry.file_name": geometry.file_name if geometry else None,
+        "geometry.size_bytes": geometry.size_bytes if geometry else None,
+        "geometry.facts": geometry.facts if geometry else {},
+    }
+
+
+def context_of_event(event: Event) -> Context:
+    """The fields of an event and of the revision that it is about."""
+    about = context_of(event.revision) if event.revision is not None else {}
+    return {**about, "event.kind": event.kind, "event.actor": event.actor, "event.payload": event.payload}
