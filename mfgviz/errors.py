@@ -100,6 +100,30 @@ class TokenNotFoundError(NotFoundError):
     default_remedy = "`mfgviz tokens list` shows the tokens there are."
 
 
+class WebhookNotFoundError(NotFoundError):
+    """There is no such webhook."""
+
+    default_remedy = "`mfgviz webhooks list` shows the webhooks there are."
+
+
+class DeliveryNotFoundError(NotFoundError):
+    """There is no such delivery."""
+
+    default_remedy = "`mfgviz webhooks deliveries NAME` shows what was sent, or could not be."
+
+
+class HookNotFoundError(NotFoundError):
+    """There is no such inbound hook."""
+
+    default_remedy = "`mfgviz hooks list` shows the hooks there are."
+
+
+class ScheduleNotFoundError(NotFoundError):
+    """There is no such schedule."""
+
+    default_remedy = "`mfgviz schedules list` shows the schedules there are."
+
+
 class NoPreviewError(NotFoundError):
     """There is no preview of that job now."""
 
@@ -157,6 +181,42 @@ class DuplicateTokenError(ConflictError):
     )
 
 
+class DuplicateWebhookError(ConflictError):
+    """A webhook of that name is there already."""
+
+    default_remedy = "Choose another name, or `mfgviz webhooks remove NAME` first."
+
+
+class DuplicateHookError(ConflictError):
+    """An inbound hook of that name is there already."""
+
+    default_remedy = "Choose another name, or `mfgviz hooks remove NAME` first."
+
+
+class DuplicateScheduleError(ConflictError):
+    """A schedule of that name is there already."""
+
+    default_remedy = "Choose another name, or `mfgviz schedules remove NAME` first."
+
+
+class ScheduleBusyError(ConflictError):
+    """The schedule is being run, or waits to be."""
+
+    default_remedy = "`mfgviz schedules show NAME` says how it stands."
+
+
+class HookDisabledError(ConflictError):
+    """The inbound hook is disabled."""
+
+    default_remedy = "`mfgviz hooks enable NAME` lets it take messages again."
+
+
+class MessageReplayedError(ConflictError):
+    """That message came before."""
+
+    default_remedy = "Nothing was done for this copy. A new message needs an id, or a content, of its own."
+
+
 class IdempotencyKeyReusedError(ConflictError):
     """That Idempotency-Key came with another request before."""
 
@@ -189,6 +249,18 @@ class UnauthenticatedError(MfgvizError):
 
     exit_code = EXIT_FORBIDDEN
     default_remedy = "Ask an admin for one: `mfgviz tokens create NAME --role engineer`."
+
+
+class WrongSignatureError(UnauthenticatedError):
+    """The message is not signed with the hook's secret."""
+
+    default_remedy = "Sign id, timestamp and the body as it is sent; `mfgviz hooks rotate NAME` makes a new secret."
+
+
+class MessageTooOldError(UnauthenticatedError):
+    """The message's timestamp is not of now."""
+
+    default_remedy = "Sign each try anew, in seconds since 1970 UTC; check the clocks of both hosts."
 
 
 class ForbiddenError(MfgvizError):
@@ -290,6 +362,54 @@ class UnknownServerError(InvalidInputError):
     """That is no server of mfgviz."""
 
     default_remedy = "Give the address that `mfgviz up` prints, such as http://127.0.0.1:8737."
+
+
+class UnknownEventKindError(InvalidInputError):
+    """There is no such kind of event."""
+
+    default_remedy = "`mfgviz events kinds` lists them; `render` stands for all of `render.`."
+
+
+class InvalidSecretError(InvalidInputError):
+    """That cannot be a secret to sign with."""
+
+    default_remedy = "Leave it out for a good one; or give whsec_ and 24 to 64 bytes as base64."
+
+
+class InvalidWebhookUrlError(InvalidInputError):
+    """Nothing can be sent to that URL."""
+
+    default_remedy = "Give an https:// URL, without user name and password."
+
+
+class ForbiddenAddressError(InvalidWebhookUrlError):
+    """The receiver's address is none of the public internet."""
+
+    default_remedy = "Allow its network with MFGVIZ_WEBHOOK_ALLOW_PRIVATE, such as 10.20.0.0/16, if it is meant."
+
+
+class InvalidMappingError(InvalidInputError):
+    """That mapping cannot be used."""
+
+    default_remedy = "docs/webhooks.md shows what a mapping may hold."
+
+
+class InvalidMessageError(InvalidInputError):
+    """The message cannot be read as JSON."""
+
+    default_remedy = "Send one JSON object, as UTF-8."
+
+
+class MappingMissError(InvalidInputError):
+    """The message does not hold what the hook's mapping looks for."""
+
+    default_remedy = "Change what the sender sends, or the hook's mapping: `mfgviz hooks show NAME`."
+
+
+class InvalidScheduleError(InvalidInputError):
+    """That schedule cannot be used."""
+
+    default_remedy = "`mfgviz schedules tasks` lists the tasks and their arguments."
 
 
 class BulkInputError(InvalidInputError):
@@ -414,6 +534,12 @@ class ServerUnavailableError(UnavailableError):
     """The server does not answer."""
 
     default_remedy = "Check the address; `mfgviz up` or `mfgviz serve` starts a server."
+
+
+class DeliveryFailedError(UnavailableError):
+    """The receiver did not take the message."""
+
+    default_remedy = "Mend the receiver; `mfgviz webhooks replay NAME --dead` sends what it missed."
 
 
 class PortTakenError(UnavailableError):

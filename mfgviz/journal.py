@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
+from mfgviz import wire
 from mfgviz.database import EMITTED
 from mfgviz.errors import MfgvizError
 from mfgviz.records import AuditEntry, Event, PartRevision
@@ -91,6 +92,19 @@ def list_audit(session: Session, wanted: JournalFilter) -> list[AuditEntry]:
 def last_event(session: Session) -> int:
     """The id of the newest event; 0 where there is none."""
     return session.scalar(select(func.max(Event.id))) or 0
+
+
+def event_of(event: Event) -> wire.EventInfo:
+    """An event's record as a resource."""
+    return wire.EventInfo(
+        id=event.id,
+        kind=event.kind,
+        revision=event.revision.reference if event.revision else None,
+        actor=event.actor,
+        payload=event.payload,
+        created_at=event.created_at,
+        delivered_at=event.delivered_at,
+    )
 
 
 def _page(query: Any, column: InstrumentedAttribute[int], wanted: JournalFilter) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import ipaddress
 import math
 import os
 import re
@@ -32,6 +33,7 @@ LIVE_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
 FIDELITY_POLICIES = ("accept", "mark", "retry")
 MAX_FIDELITY_RETRIES = 10
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Linux allows 107 bytes in a unix socket's path.
 SOCKET_PATH_LIMIT_BYTES = 100
 
@@ -109,6 +111,11 @@ class Settings:
     requests_per_minute: int = _setting(1200, "HTTP requests that one token may send to one server process.")
     queued_jobs_max: int = _setting(10_000, "Waiting jobs that one requester may have through the HTTP API.")
     image_max_pixels: int = _setting(4096 * 4096, "Largest starting image taken in over HTTP, in pixels.")
+    webhook_allow_private: str = _setting(
+        "",
+        "Networks outside the public internet that webhooks may be sent to, such as 10.20.0.0/16; commas apart.",
+    )
+    webhook_tries: int = _setting(7, "How often a webhook's delivery is tried before it is dead.")
     live_url: str = _setting(
         "broker",
         "Redis URL for live progress and previews; `broker` is the broker where that is Redis, else polling.",
@@ -127,7 +134,7 @@ class Settings:
             "claim_images", "lease_s", "max_attempts", "soft_time_limit_s", "hard_time_limit_s",
             "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes", "tessellation_timeout_s",
             "tessellation_memory_bytes", "cache_max_bytes", "requests_per_minute", "queued_jobs_max",
-            "image_max_pixels",
+            "image_max_pixels", "webhook_tries",
         )  # fmt: skip
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
@@ -140,6 +147,7 @@ class Settings:
                 f"requester has {len(self.requester)} characters, but must have 1 to {MAX_REQUESTER}."
             )
         self._check_broker()
+        _ = self.webhook_networks
         if self.live_url != "broker" and self.live_redis_url is None:
             raise InvalidSettingError(
                 f"live_url is {mask_secret(self.live_url)!r}, but must be `broker` or a Redis URL."
@@ -184,6 +192,15 @@ class Settings:
         except ValueError as error:
             told = "has a port that is no number (a / or : in a password is written %2F, %3A)"
             raise InvalidSettingError(f"broker_url {mask_secret(self.broker_url)} {told}.") from error
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """The networks of `webhook_allow_private`. Raises InvalidSettingError."""
+        words = [one.strip() for one in self.webhook_allow_private.split(",") if one.strip()]
+        try:
+            return tuple(ipaddress.ip_network(word) for word in words)
+        except ValueError as error:
+            raise InvalidSettingError(f"webhook_allow_private holds what is no network: {error}.") from error
 
     # -- where the embedded default keeps its things ------------------------------------------
     @property

@@ -21,9 +21,7 @@ from mfgviz.errors import (
     RevisionFrozenError,
     RevisionNotFoundError,
 )
-from mfgviz.records import (
-    Part,
-)
+from mfgviz.records import Part, PartRevision
 from mfgviz.service.base import PAGE, Base
 from mfgviz.service.shown import (
     check_file_name,
@@ -124,21 +122,26 @@ class CatalogueService(Base):
             InvalidInputError: a number, label or attribute cannot be used.
             RevisionFrozenError: attributes of a released or obsolete revision.
         """
+        with self.runtime.db.begin() as session:
+            revision, is_new = self._put(session, reference, change)
+            return shown(session, revision), is_new
+
+    def _put(
+        self, session: Session, reference: str, change: wire.RevisionChange
+    ) -> tuple[PartRevision, bool]:
         number, at, label = reference.partition("@")
         if not at:
             raise RevisionNotFoundError(
                 f"{reference!r} names no revision.", remedy="Write NUMBER@LABEL, such as BRK-0042@A."
             )
-        with self.runtime.db.begin() as session:
-            self._put_part(session, number, change)
-            known = catalog.find_revisions(session, [reference]).get(reference)
-            if known is None:
-                made = catalog.add_revision(session, number, label, self.actor, change.attributes)
-                return shown(session, made), True
-            new = {key: one for key, one in change.attributes.items() if known.attributes.get(key) != one}
-            if new:
-                catalog.change_revision_attributes(session, known, new, self.actor)
-            return shown(session, known), False
+        self._put_part(session, number, change)
+        known = catalog.find_revisions(session, [reference]).get(reference)
+        if known is None:
+            return catalog.add_revision(session, number, label, self.actor, change.attributes), True
+        new = {key: one for key, one in change.attributes.items() if known.attributes.get(key) != one}
+        if new:
+            catalog.change_revision_attributes(session, known, new, self.actor)
+        return known, False
 
     def _put_part(self, session: Session, number: str, change: wire.RevisionChange) -> None:
         part = session.scalar(select(Part).where(Part.number == number))
