@@ -100,6 +100,12 @@ class TokenNotFoundError(NotFoundError):
     default_remedy = "`mfgviz tokens list` shows the tokens there are."
 
 
+class RuleNotFoundError(NotFoundError):
+    """There is no such rule."""
+
+    default_remedy = "`mfgviz rules list` shows the rules there are."
+
+
 class NoPreviewError(NotFoundError):
     """There is no preview of that job now."""
 
@@ -147,6 +153,12 @@ class DuplicateModelError(ConflictError):
     """A model of that name is recorded already."""
 
     default_remedy = "Choose another name, or `mfgviz models remove NAME` first."
+
+
+class DuplicateRuleError(ConflictError):
+    """There is a rule of that name already."""
+
+    default_remedy = "Choose another name, or remove that one: `mfgviz rules remove NAME`."
 
 
 class DuplicateTokenError(ConflictError):
@@ -246,6 +258,12 @@ class InvalidFilterError(InvalidInputError):
 
 class UnknownFieldError(InvalidFilterError):
     """The filter names a field that nothing has."""
+
+
+class MatchesEverythingError(InvalidFilterError):
+    """It would apply to everything, and does not say that it may."""
+
+    default_remedy = "Say what it is for (--where), or that everything is meant (--all)."
 
 
 class PromptTemplateError(InvalidInputError):
