@@ -124,6 +124,12 @@ class ScheduleNotFoundError(NotFoundError):
     default_remedy = "`mfgviz schedules list` shows the schedules there are."
 
 
+class RuleNotFoundError(NotFoundError):
+    """There is no such rule."""
+
+    default_remedy = "`mfgviz rules list` shows the rules there are."
+
+
 class NoPreviewError(NotFoundError):
     """There is no preview of that job now."""
 
@@ -171,6 +177,12 @@ class DuplicateModelError(ConflictError):
     """A model of that name is recorded already."""
 
     default_remedy = "Choose another name, or `mfgviz models remove NAME` first."
+
+
+class DuplicateRuleError(ConflictError):
+    """There is a rule of that name already."""
+
+    default_remedy = "Choose another name, or remove that one: `mfgviz rules remove NAME`."
 
 
 class DuplicateTokenError(ConflictError):
@@ -254,7 +266,9 @@ class UnauthenticatedError(MfgvizError):
 class WrongSignatureError(UnauthenticatedError):
     """The message is not signed with the hook's secret."""
 
-    default_remedy = "Sign id, timestamp and the body as it is sent; `mfgviz hooks rotate NAME` makes a new secret."
+    default_remedy = (
+        "Sign id, timestamp and the body as it is sent; `mfgviz hooks rotate NAME` makes a new secret."
+    )
 
 
 class MessageTooOldError(UnauthenticatedError):
@@ -318,6 +332,12 @@ class InvalidFilterError(InvalidInputError):
 
 class UnknownFieldError(InvalidFilterError):
     """The filter names a field that nothing has."""
+
+
+class MatchesEverythingError(InvalidFilterError):
+    """It would apply to everything, and does not say that it may."""
+
+    default_remedy = "Say what it is for (--where), or that everything is meant (--all)."
 
 
 class PromptTemplateError(InvalidInputError):
@@ -385,7 +405,9 @@ class InvalidWebhookUrlError(InvalidInputError):
 class ForbiddenAddressError(InvalidWebhookUrlError):
     """The receiver's address is none of the public internet."""
 
-    default_remedy = "Allow its network with MFGVIZ_WEBHOOK_ALLOW_PRIVATE, such as 10.20.0.0/16, if it is meant."
+    default_remedy = (
+        "Allow its network with MFGVIZ_WEBHOOK_ALLOW_PRIVATE, such as 10.20.0.0/16, if it is meant."
+    )
 
 
 class InvalidMappingError(InvalidInputError):
