@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session, contains_eager
 
-from mfgviz import rules
+from mfgviz import rules, webhooks
 from mfgviz.errors import MfgvizError, UnavailableError
 from mfgviz.journal import tell_refusal
 from mfgviz.queue import TASK_RENDER
@@ -34,7 +34,7 @@ RING_AT_MOST = 64
 
 # What follows from events: each gets all events of a batch, and answers with the ids of jobs that wait now.
 Handler = Callable[[Session, Settings, Sequence[Event]], list[int]]
-HANDLERS: tuple[Handler, ...] = (rules.follow,)
+HANDLERS: tuple[Handler, ...] = (rules.follow, webhooks.follow)
 
 
 def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:

@@ -1,7 +1,7 @@
 """The courier of a worker process: takes what is due to webhooks there, in threads of its own.
 
-No receiver delays rendering or another receiver: each has `PER_WEBHOOK` threads of `THREADS` at most, and one that
-does not answer at all rests for a while.
+No receiver delays rendering or another receiver: each has `PER_WEBHOOK` threads of `THREADS` at most, and one
+that does not answer at all rests for a while.
 """
 
 from __future__ import annotations

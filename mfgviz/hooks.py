@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ from mfgviz.mapping import HookMapping, read_mapping
 from mfgviz.records import InboundHook, InboundMessage, utcnow
 from mfgviz.settings import MAX_REQUESTER
 from mfgviz.vocabulary import EventKind
+
+log = logging.getLogger(__name__)
 
 # A message that came is remembered for so long. Where no timestamp is signed, an older copy could come again.
 REMEMBERED_DAYS = 30
@@ -81,7 +84,7 @@ class Message:
     at: float = field(default_factory=time.time)
 
 
-# -- hooks ----------------------------------------------------------------------------------------------------
+# -- hooks --------------------------------------------------------------------------------------------------
 def add_hook(session: Session, new: NewHook, actor: str) -> tuple[InboundHook, str]:
     """Add a hook; the hook and its secret. Raises DuplicateHookError."""
     secret = new.secret or signing.new_secret()

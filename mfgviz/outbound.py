@@ -1,8 +1,8 @@
 """HTTP POSTs to addresses that people configure, without letting them reach into the network that sends.
 
-The check is on the address that is connected to: a name is resolved once, each of its addresses is checked, and
-one of these is connected to, so that a name that answers differently the second time gains nothing. TLS verifies
-the name all the same. Redirects are not followed, and no proxy is used.
+The check is on the address that is connected to: a name is resolved once, each of its addresses is checked,
+and one of these is connected to, so that a name that answers differently the second time gains nothing. TLS
+verifies the name all the same. Redirects are not followed, and no proxy is used.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Settings:
     image_max_pixels: int = _setting(4096 * 4096, "Largest starting image taken in over HTTP, in pixels.")
     webhook_allow_private: str = _setting(
         "",
-        "Networks outside the public internet that webhooks may be sent to, such as 10.20.0.0/16; commas apart.",
+        "Own networks that webhooks may be sent to, separated by commas, such as 10.20.0.0/16.",
     )
     webhook_tries: int = _setting(7, "How often a webhook's delivery is tried before it is dead.")
     live_url: str = _setting(

@@ -1,7 +1,7 @@
 """Messages signed as the Standard Webhooks specification says (standardwebhooks.com), and as others do.
 
-A signature is the HMAC-SHA256 of `id.timestamp.body`, as base64 behind `v1,`. A secret is `whsec_` and 24 to 64
-random bytes as base64; the bytes are the key.
+A signature is the HMAC-SHA256 of `id.timestamp.body`, as base64 behind `v1,`. A secret is `whsec_` and 24 to
+64 random bytes as base64; the bytes are the key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Webhooks: addresses that are told of events, and what is on its way to them.
 
-A delivery is written in the transaction that follows from its event. Whoever sends it claims it first, by moving
-the time at which it is due ahead: one that was claimed and never finished is due again then. Every function works
-inside the caller's transaction.
+A delivery is written in the transaction that follows from its event. Whoever sends it claims it first, by
+moving the time at which it is due ahead: one that was claimed and never finished is due again then. Every
+function works inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mfgviz.errors import (
 from mfgviz.journal import audit, event_of, tell_refusal
 from mfgviz.outbound import check_url
 from mfgviz.records import Event, PartRevision, Webhook, WebhookDelivery, utcnow
-from mfgviz.settings import Network
+from mfgviz.settings import Network, Settings
 from mfgviz.vocabulary import DeliveryState, EventKind
 
 # Wait before each further try, seconds; the last one stands for all behind it.
@@ -102,9 +102,7 @@ def add_webhook(
     check_url(new.url, allowed)
     secret = new.secret or signing.new_secret()
     kinds = list(dict.fromkeys(new.kinds))
-    webhook = Webhook(
-        name=new.name, url=new.url, secret=secret, kinds=kinds, created_by=actor, enabled=True
-    )
+    webhook = Webhook(name=new.name, url=new.url, secret=secret, kinds=kinds, created_by=actor, enabled=True)
     try:
         with session.begin_nested():
             session.add(webhook)
@@ -180,9 +178,7 @@ def replay(session: Session, name: str, actor: str, event_id: int | None = None)
     webhook = get_webhook(session, name)
     wanted = WebhookDelivery.webhook_id == webhook.id
     if event_id is not None:
-        found = session.scalar(
-            select(WebhookDelivery.id).where(wanted, WebhookDelivery.event_id == event_id)
-        )
+        found = session.scalar(select(WebhookDelivery.id).where(wanted, WebhookDelivery.event_id == event_id))
         if found is None:
             raise DeliveryNotFoundError(f"Event {event_id} was never on its way to the webhook {name!r}.")
         wanted &= WebhookDelivery.event_id == event_id
@@ -206,8 +202,8 @@ def is_of(kind: str, wanted: str) -> bool:
     return kind == wanted or kind.startswith(f"{wanted}.")
 
 
-def enqueue(session: Session, events: Sequence[Event]) -> int:
-    """Put these events on their way to every webhook that wants them, each once; how many deliveries."""
+def follow(session: Session, _settings: Settings, events: Sequence[Event]) -> list[int]:
+    """Put these events on their way to every webhook that wants them, each once. No job waits for it."""
     hooks = session.scalars(select(Webhook).where(Webhook.enabled)).all() if events else []
     rows = [
         {"webhook_id": hook.id, "event_id": event.id, "tries": 0, "state": DeliveryState.PENDING.value}
@@ -218,10 +214,10 @@ def enqueue(session: Session, events: Sequence[Event]) -> int:
     if rows:
         dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
         session.execute(dialect.insert(WebhookDelivery).on_conflict_do_nothing(), rows)
-    return len(rows)
+    return []
 
 
-# -- sending --------------------------------------------------------------------------------------------------
+# -- sending ---------------------------------------------------------------------------------------------
 def due_webhooks(session: Session) -> list[int]:
     """The ids of the webhooks for which something is due."""
     return list(session.scalars(_due(select(WebhookDelivery.webhook_id)).distinct()))

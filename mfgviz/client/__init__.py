@@ -17,6 +17,7 @@ from mfgviz.client.automation import AutomationClient
 from mfgviz.client.catalogue import CatalogueClient
 from mfgviz.client.chronicle import ChronicleClient
 from mfgviz.client.connection import TOKEN_MARK
+from mfgviz.client.connections import ConnectionClient
 from mfgviz.client.pictures import PictureClient
 from mfgviz.client.work import WorkClient
 
@@ -24,7 +25,13 @@ __all__ = ["TOKEN_MARK", "Client"]
 
 
 class Client(
-    CatalogueClient, WorkClient, PictureClient, AutomationClient, ChronicleClient, AdministrationClient
+    CatalogueClient,
+    WorkClient,
+    PictureClient,
+    AutomationClient,
+    ChronicleClient,
+    AdministrationClient,
+    ConnectionClient,
 ):
     """One server, one token. Safe to use from several threads.
 

@@ -10,6 +10,7 @@ from mfgviz.service.administration import AdministrationService
 from mfgviz.service.automation import AutomationService
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.chronicle import ChronicleService
+from mfgviz.service.connections import ConnectionService
 from mfgviz.service.pictures import PictureService
 from mfgviz.service.shown import API, check_file_name
 from mfgviz.service.work import WorkService
@@ -18,7 +19,13 @@ __all__ = ["API", "Service", "check_file_name"]
 
 
 class Service(
-    CatalogueService, WorkService, PictureService, AutomationService, ChronicleService, AdministrationService
+    ConnectionService,
+    CatalogueService,
+    WorkService,
+    PictureService,
+    AutomationService,
+    ChronicleService,
+    AdministrationService,
 ):
     """The doors' common floor, for one requester.
 
