@@ -106,8 +106,8 @@ class BlobStore:
             if item["path"] == _key(digest):
                 yield StoredBlob(digest, int(item["size"]), item["last_modified"])
 
-    # A blob that nothing refers to is condemned before it is deleted: moved aside, under the day. Whoever
-    # asks for it meanwhile, to read it or to store the same content, moves it back. So nobody can lose a blob by
+    # What nothing refers to is condemned before it is deleted: moved aside, under the day. Whoever asks for
+    # it meanwhile, to read it or to store the same content, moves it back. So nobody can lose a blob by
     # beginning to refer to it while it is being collected.
     def condemn(self, digest: str, day: date) -> None:
         """Move a blob aside. One that is not there is none to move."""

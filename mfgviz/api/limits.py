@@ -22,8 +22,8 @@ class BodyTooLarge(Exception):  # noqa: N818 - it never leaves this file
 
 class BodyLimit:
     """ASGI middleware: a body of more than `JSON_MAX_BYTES` is refused with 413, whatever its length header
-    says. Routes that take files (`uploads`, ends of paths) and inbound `hooks` (the beginning of theirs) count
-    for themselves."""
+    says. Routes that take files (`uploads`, ends of paths) and inbound `hooks` (the beginning of theirs)
+    count for themselves."""
 
     def __init__(self, app: ASGIApp, uploads: tuple[str, ...], hooks: str) -> None:
         self.app, self.uploads, self.hooks = app, uploads, hooks
