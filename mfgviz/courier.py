@@ -43,6 +43,8 @@ class Courier:
         self._networks = runtime.settings.webhook_networks
         self._pool = ThreadPoolExecutor(THREADS, "courier")
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._closed = False
         self._busy: Counter[int] = Counter()
         self._rests: dict[int, tuple[float, float]] = {}  # until when, and how long the next one is
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -58,13 +60,16 @@ class Courier:
         """Something may be due."""
         self._wake.set()
 
-    def close(self) -> None:
-        """Stop. What is being sent is not waited for: it is due again, here or elsewhere."""
+    def close(self, patience_s: float = 3.0) -> None:
+        """Stop. What is not sent by then is left: it is due again, here or elsewhere."""
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(timeout=2)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            self._thread.join(timeout=patience_s)
+        self._pool.shutdown(wait=False)
+        with self._idle:
+            self._idle.wait_for(lambda: not self._busy.total(), patience_s)
+            self._closed = True
 
     def _go_on(self) -> None:
         while not self._stopping.is_set():
@@ -121,6 +126,9 @@ class Courier:
         try:
             outcome = self._send(letter)
             self._rest(letter.webhook_id, answered=outcome.status is not None)
+            with self._lock:
+                if self._closed:  # nobody's connections may be used any more
+                    return
             with self.runtime.db.begin() as session:
                 tries = self.runtime.settings.webhook_tries
                 state = webhooks.finish(session, letter, outcome, tries, self._delays)
@@ -132,6 +140,7 @@ class Courier:
         finally:
             with self._lock:
                 self._busy[letter.webhook_id] -= 1
+                self._idle.notify_all()
             self.wake()
 
     def _send(self, letter: Letter) -> Outcome:
