@@ -262,24 +262,20 @@ def test_a_webhook_is_tried_out(post: Post) -> None:
     assert (failed.delivered, failed.status, failed.error) == (False, 500, "It answered 500.")
 
 
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
+def test_what_cannot_be_a_webhook_adds_nothing(post: Post) -> None:
+    post.add("erp")
+    refused: list[tuple[dict[str, object], type[Exception]]] = [
         ({"url": "https://10.0.0.1/x"}, ForbiddenAddressError),
         ({"url": "https://ann:pw@erp.example.com/"}, InvalidWebhookUrlError),
         ({"kinds": ["revision.rleased"]}, UnknownEventKindError),
         ({"kinds": ["webhook.dead"]}, UnknownEventKindError),
         ({"secret": "hunter2"}, InvalidSecretError),
         ({"name": "erp"}, DuplicateWebhookError),
-    ],
-)
-def test_what_cannot_be_a_webhook_adds_nothing(
-    change: dict[str, object], error: type[Exception], post: Post
-) -> None:
-    post.add("erp")
-    plain = {"name": "new", "url": "https://erp.example.com/", "kinds": ["revision"], **change}
-    with pytest.raises(error):
-        post.service.add_webhook(wire.read(wire.NewWebhookBody, plain))
+    ]
+    for change, error in refused:
+        plain = {"name": "new", "url": "https://erp.example.com/", "kinds": ["revision"], **change}
+        with pytest.raises(error):
+            post.service.add_webhook(wire.read(wire.NewWebhookBody, plain))
     assert [one.name for one in post.service.webhooks()] == ["erp"]
 
 
