@@ -82,9 +82,9 @@ def read_mapping(plain: object) -> HookMapping:
     if any(len(one) > MAX_ITEMS for one in sizes):
         raise InvalidMappingError(f"The mapping has a table of more than {MAX_ITEMS} lines.")
     where = mapping.revision
-    named = (where.part, where.revision, where.state, where.name)
-    for path in (*filter(None, named), *mapping.when, *mapping.attributes.values(),
-                 *mapping.part_attributes.values()):  # fmt: skip
+    named = (one for one in (where.part, where.revision, where.state, where.name) if one is not None)
+    attributes = (*mapping.attributes.values(), *mapping.part_attributes.values())
+    for path in (*named, *mapping.when, *attributes):
         steps_of(path)
     for name in (*mapping.attributes, *mapping.part_attributes):
         if not name.isidentifier():
