@@ -76,7 +76,7 @@ def check_address(text: str, allowed: Sequence[Network], told: str = "") -> Addr
     address = ipaddress.ip_address(text.partition("%")[0])
     for one in (address, *_embedded(address)):
         if not is_public(one) and not any(one in network for network in allowed):
-            where = f"{told} has the address {address}" if told else f"{address}"
+            where = str(address) if told in ("", str(address)) else f"{told} has the address {address}"
             raise ForbiddenAddressError(f"{where}, which is none of the public internet.")
     return address
 

@@ -17,7 +17,7 @@ from mfgviz.schedules import NewSchedule
 from mfgviz.service.base import PAGE
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.shown import API, id_cursor, page
-from mfgviz.vocabulary import DeliveryState
+from mfgviz.vocabulary import DeliveryState, EventKind
 from mfgviz.webhooks import NewWebhook
 
 
@@ -111,8 +111,8 @@ class ConnectionService(CatalogueService):
         Raises:
             InvalidMappingError, InvalidSecretError, InvalidInputError, DuplicateHookError: nothing is added.
         """
-        new = NewHook(body.name, body.mapping, body.requester, body.secret)
-        with self.runtime.db.begin() as session:
+        with self._told(EventKind.HOOK_REFUSED, body.name), self.runtime.db.begin() as session:
+            new = NewHook(body.name, body.mapping, body.requester, body.secret)
             made, secret = hooks.add_hook(session, new, self.actor)
             session.refresh(made)
             return wire.NewHookAnswer(**hook_of(made).model_dump(), secret=secret)
