@@ -81,7 +81,7 @@ def _waiting(limit: int) -> Select[int]:
 
 
 def _take(runtime: Runtime, limit: int, only: int | None = None) -> tuple[int, list[int]]:
-    """Follow some events, or that one, in one transaction: how many there were, and the jobs that wait now."""
+    """Follow some events, or that one, in one transaction: how many there were, and the jobs that wait."""
     with runtime.db.begin() as session:
         waiting = _waiting(limit) if only is None else _waiting(1).where(Event.id == only)
         ids = list(session.scalars(waiting.with_for_update(skip_locked=True)))
