@@ -45,8 +45,7 @@ def add(out: Output, name: str, task: str, cron: str, arguments: dict[str, Any])
     """Add a schedule. It acts for whoever adds it.
 
     \b
-    Example: mfgviz schedules add catalogue --task catalog-refresh --cron "0 3 * * *" \\
-      --set template=catalog --set "where=part.attributes.category == 'bracket'"
+    Example: mfgviz schedules add blobs --task collect-blobs --cron "30 3 * * 0" --set grace_days=14
     """
     from mfgviz import wire
 

@@ -17,8 +17,8 @@ MAPPING = '[revision]\npart = "number"\nrevision = "rev"\nstate = "state"\n[stat
 @pytest.mark.both_doors
 def test_webhooks(run: Run, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(signing.new_secret() + "\n")
-    made = run("webhooks", "add", "erp", "https://erp.example.com/x", "--kind", "render", "--kind", "job.failed",
-               "--secret-file", str(tmp_path / "secret"), "--json")  # fmt: skip
+    made = run("webhooks", "add", "erp", "https://erp.example.com/x", "--kind", "render",
+               "--kind", "job.failed", "--secret-file", str(tmp_path / "secret"), "--json")  # fmt: skip
     assert made.code == 0, made.err
     assert made.json["secret"] == (tmp_path / "secret").read_text().strip()
     assert run("webhooks", "add", "mes", "https://mes.example.com/", "--kind", "revision").out.startswith(
