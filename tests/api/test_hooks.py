@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -356,13 +355,3 @@ def test_paths() -> None:
     assert find(message, "/a/b.c/0/x") is None
     with pytest.raises(MappingMissError):
         read_news(read_mapping(MAPPING), message)
-
-
-def test_the_documented_mappings_can_be_used() -> None:
-    import tomllib
-
-    text = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
-    found = [block.split("```")[0] for block in text.split("```toml\n")[1:]]
-    assert len(found) >= 2
-    for one in found:
-        read_mapping(tomllib.loads(one))
