@@ -78,6 +78,8 @@ class Courier:
                 self.send_due()
             except MfgvizError as error:
                 log.warning("webhooks: %s", error.message)
+            except Exception:
+                log.exception("webhooks")
             self._wake.wait(self.runtime.settings.sweep_interval_s)
 
     # -- one round ---------------------------------------------------------------------------------------

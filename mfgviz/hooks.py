@@ -57,7 +57,7 @@ class NewHook:
     name: str
     mapping: dict[str, Any]
     requester: str
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_word("hook's name", self.name, 128)

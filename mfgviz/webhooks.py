@@ -11,7 +11,7 @@ import json
 import random
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -28,6 +28,7 @@ from mfgviz.errors import (
     WebhookNotFoundError,
 )
 from mfgviz.journal import audit, event_of, tell_refusal
+from mfgviz.masking import mask_secret
 from mfgviz.outbound import check_url
 from mfgviz.records import Event, PartRevision, Webhook, WebhookDelivery, utcnow
 from mfgviz.settings import Network, Settings
@@ -53,7 +54,7 @@ class NewWebhook:
     name: str
     url: str
     kinds: tuple[str, ...]
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_word("webhook's name", self.name, 128)
@@ -76,7 +77,7 @@ class Letter:
     webhook_id: int
     webhook: str
     url: str
-    secret: str
+    secret: str = field(repr=False)
     message_id: str
     body: bytes
     tries: int
@@ -108,7 +109,7 @@ def add_webhook(
             session.add(webhook)
     except IntegrityError as error:
         raise DuplicateWebhookError(f"There is a webhook {new.name!r} already.") from error
-    audit(session, actor, "webhook.added", new.name, {"url": new.url, "kinds": kinds})
+    audit(session, actor, "webhook.added", new.name, {"url": mask_secret(new.url), "kinds": kinds})
     return webhook, secret
 
 
@@ -129,7 +130,7 @@ def remove_webhook(session: Session, name: str, actor: str) -> None:
     """Tell that address nothing any more, and forget what was on its way. Raises WebhookNotFoundError."""
     webhook = get_webhook(session, name)
     session.execute(delete(Webhook).where(Webhook.id == webhook.id))
-    audit(session, actor, "webhook.removed", name, {"url": webhook.url})
+    audit(session, actor, "webhook.removed", name, {"url": mask_secret(webhook.url)})
 
 
 def enable_webhook(session: Session, name: str, actor: str, *, enabled: bool) -> Webhook:
