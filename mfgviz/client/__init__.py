@@ -16,6 +16,7 @@ from mfgviz.client.administration import AdministrationClient
 from mfgviz.client.automation import AutomationClient
 from mfgviz.client.catalogue import CatalogueClient
 from mfgviz.client.chronicle import ChronicleClient
+from mfgviz.client.connecting import ConnectingClient
 from mfgviz.client.connection import TOKEN_MARK
 from mfgviz.client.pictures import PictureClient
 from mfgviz.client.work import WorkClient
@@ -24,7 +25,13 @@ __all__ = ["TOKEN_MARK", "Client"]
 
 
 class Client(
-    CatalogueClient, WorkClient, PictureClient, AutomationClient, ChronicleClient, AdministrationClient
+    ConnectingClient,
+    CatalogueClient,
+    WorkClient,
+    PictureClient,
+    AutomationClient,
+    ChronicleClient,
+    AdministrationClient,
 ):
     """One server, one token. Safe to use from several threads.
 

@@ -10,6 +10,8 @@ from mfgviz.service.administration import AdministrationService
 from mfgviz.service.automation import AutomationService
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.chronicle import ChronicleService
+from mfgviz.service.comparing import ComparisonService
+from mfgviz.service.connecting import ConnectingService
 from mfgviz.service.pictures import PictureService
 from mfgviz.service.shown import API, check_file_name
 from mfgviz.service.work import WorkService
@@ -18,7 +20,14 @@ __all__ = ["API", "Service", "check_file_name"]
 
 
 class Service(
-    CatalogueService, WorkService, PictureService, AutomationService, ChronicleService, AdministrationService
+    ConnectingService,
+    CatalogueService,
+    ComparisonService,
+    WorkService,
+    PictureService,
+    AutomationService,
+    ChronicleService,
+    AdministrationService,
 ):
     """The doors' common floor, for one requester.
 
