@@ -148,6 +148,12 @@ class InputFileNotFoundError(NotFoundError):
     default_remedy = "Check the path."
 
 
+class ConnectorNotFoundError(NotFoundError):
+    """There is no such connector."""
+
+    default_remedy = "`mfgviz connectors list` shows the connectors there are."
+
+
 class BlobNotFoundError(NotFoundError):
     """The blob store has no such blob."""
 
@@ -249,6 +255,12 @@ class AlreadyRunningError(ConflictError):
     """mfgviz is running on that data folder already."""
 
     default_remedy = "Stop the other `mfgviz up` (Ctrl-C in its terminal), or choose another MFGVIZ_DATA_DIR."
+
+
+class AmbiguousFileError(ConflictError):
+    """Two files name the same part revision."""
+
+    default_remedy = "Leave one of them there."
 
 
 class LeaseLostError(ConflictError):
@@ -434,6 +446,28 @@ class InvalidScheduleError(InvalidInputError):
     default_remedy = "`mfgviz schedules tasks` lists the tasks and their arguments."
 
 
+class BrokenConnectorError(InvalidInputError):
+    """The connector cannot be loaded."""
+
+    default_remedy = "Install the package that brings it again, in a version for this mfgviz."
+
+
+class InvalidFileNameError(InvalidInputError):
+    """The file's name does not say which part revision it is."""
+
+    default_remedy = "Name it NUMBER_REVISION and the format's extension, such as BRK-0042_A.step."
+
+
+class NoRegularFileError(InvalidInputError):
+    """That is no regular file."""
+
+    default_remedy = "Put the file itself there: links, folders, pipes and devices are not followed."
+
+
+class InvalidSidecarError(InvalidInputError):
+    """The JSON file beside the CAD file cannot be used."""
+
+
 class BulkInputError(InvalidInputError):
     """Some lines of the file could not be used."""
 
@@ -525,6 +559,12 @@ class ContentionError(UnavailableError):
     """Others were changing the same rows at the same time, and the database chose to let them pass."""
 
     default_remedy = "Nothing was changed. Try again."
+
+
+class FolderUnavailableError(UnavailableError):
+    """The watched folder cannot be read."""
+
+    default_remedy = "Check that it is there (a network share that is mounted), and its permissions."
 
 
 class DatabaseNotMigratedError(MfgvizError):

@@ -121,6 +121,7 @@ class Settings:
         "Redis URL for live progress and previews; `broker` is the broker where that is Redis, else polling.",
         secret=True,
     )
+    watch_folder: str = _setting("", "A folder that `mfgviz up` watches for CAD files: PN_REV.step.")
     server_url: str = _setting(
         "",
         "A server whose HTTP API the commands use instead of the database; its connect string will do.",

@@ -229,5 +229,12 @@ SAMPLERS = (
 
 FAMILIES = ("studio", "sd15", "sdxl")
 
+# The formats that CAD files are read in, by the extension of a file's name.
+CAD_FORMATS = {
+    ".step": "step", ".stp": "step", ".p21": "step", ".iges": "iges", ".igs": "iges", ".brep": "brep",
+    ".brp": "brep", ".stl": "stl", ".obj": "obj", ".ply": "ply", ".glb": "glb", ".3mf": "3mf",
+    ".fcstd": "fcstd",
+}  # fmt: skip
+
 QUEUE_GPU = "gpu"
 QUEUE_CPU = "cpu"

@@ -24,9 +24,9 @@ router = make_router("revisions", 404)
 
 # A CAD file is looked into by a process of its own; more of them at a time would only be slower.
 LOOKS_AT_ONCE = 2
-_looking = CapacityLimiter(LOOKS_AT_ONCE)
+LOOKING = CapacityLimiter(LOOKS_AT_ONCE)
 FileName = Annotated[str, Query(min_length=1, max_length=255, description="Its extension says the format.")]
-_BINARY: dict[str, Any] = {
+BINARY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -54,7 +54,7 @@ def put_revision(
     return revision
 
 
-@router.put("/revisions/{reference}/geometry", openapi_extra=_BINARY, responses=responses(409, 413))
+@router.put("/revisions/{reference}/geometry", openapi_extra=BINARY, responses=responses(409, 413))
 async def put_geometry(
     caller: Submitter,
     reference: Reference,
@@ -66,13 +66,13 @@ async def put_geometry(
     name = check_file_name(file_name)
     await to_thread.run_sync(caller.service.check_attachable, reference)
     async with received(caller, request, name) as path:
-        return await to_thread.run_sync(caller.service.attach, reference, path, name, limiter=_looking)
+        return await to_thread.run_sync(caller.service.attach, reference, path, name, limiter=LOOKING)
 
 
 @router.post(
     "/parts/{number}/revisions/geometry",
     status_code=201,
-    openapi_extra=_BINARY,
+    openapi_extra=BINARY,
     responses=responses(409, 413),
 )
 async def add_revision_with_geometry(
@@ -91,9 +91,7 @@ async def add_revision_with_geometry(
     new = wire.read(wire.NewRevision, {"label": label, "state": state, "attributes": _object(attributes)})
     await to_thread.run_sync(caller.service.check_addable, number, label)
     async with received(caller, request, name) as path:
-        return await to_thread.run_sync(
-            caller.service.add_revision, number, new, path, name, limiter=_looking
-        )
+        return await to_thread.run_sync(caller.service.add_revision, number, new, path, name, limiter=LOOKING)
 
 
 def _object(text: str) -> object:

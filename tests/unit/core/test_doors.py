@@ -12,7 +12,14 @@ from mfgviz.client import Client
 from mfgviz.service import Service
 
 # What only the server itself asks for, and what only a client does.
-SERVER_ONLY = {"check_addable", "check_attachable", "forget_old_keys", "owner", "submit_ask"}
+SERVER_ONLY = {
+    "check_addable",
+    "check_attachable",
+    "check_takeable",
+    "forget_old_keys",
+    "owner",
+    "submit_ask",
+}
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
 # What a server says for its client: the name that a file came with, how many jobs may wait.
 SERVERS_WORD = {"add_revision": {"file_name"}, "submit": {"queued_most"}, "submit_ask": {"queued_most"}}
