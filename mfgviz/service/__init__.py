@@ -21,9 +21,9 @@ __all__ = ["API", "Service", "check_file_name"]
 
 
 class Service(
-    ConnectionService,
-    CatalogueService,
     ConnectingService,
+    CatalogueService,
+    ConnectionService,
     ComparisonService,
     WorkService,
     PictureService,
