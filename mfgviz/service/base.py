@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mfgviz import journal
 from mfgviz.errors import MfgvizError, UnavailableError
-from mfgviz.vocabulary import EventKind
+from mfgviz.reviews import Reviewer
+from mfgviz.vocabulary import Approval, EventKind
 
 if TYPE_CHECKING:
     from mfgviz.runtime import Runtime
@@ -29,16 +30,20 @@ class Base:
         self.runtime, self.actor = runtime, actor
         self._later = later
 
+    def _reviewer(self, may_review: bool = True) -> Reviewer:
+        return Reviewer(self.actor, Approval(self.runtime.settings.approval), may_review)
+
     @contextmanager
-    def _told(self, kind: EventKind, subject: str) -> Iterator[None]:
-        """What is refused in the block is noted for those who were not there, in a transaction of its own.
+    def _told(self, kind: EventKind, subject: str, only: type[MfgvizError] = MfgvizError) -> Iterator[None]:
+        """What is refused in the block is noted for those who were not there, in a transaction of its own:
+        errors of the kind `only`.
 
         Raises:
             MfgvizError: what the block raised.
         """
         try:
             yield
-        except MfgvizError as error:
+        except only as error:
             with suppress(UnavailableError), self.runtime.db.begin() as session:
                 journal.tell_refusal(session, kind, self.actor, subject, error)
             raise

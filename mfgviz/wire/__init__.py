@@ -9,3 +9,4 @@ from mfgviz.wire.automation import *
 from mfgviz.wire.connections import *
 from mfgviz.wire.core import *
 from mfgviz.wire.rules import *
+from mfgviz.wire.templates import *
