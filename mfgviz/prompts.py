@@ -89,7 +89,7 @@ class _Parser:
         """What follows an opening brace at `start`, with its closing one."""
         if depth > MAX_DEPTH:
             raise PromptTemplateError(
-                f"The prompt's choices are more than {MAX_DEPTH} deep in one another (character {start + 1}).",
+                f"The prompt's choices are more than {MAX_DEPTH} deep (at character {start + 1}).",
                 remedy="Write some of them out.",
             )
         each: list[_Pieces] = [[]]

@@ -25,7 +25,9 @@ def renders() -> None:
 
 @renders.command("list")
 @click.argument("reference", required=False)
-@click.option("--review-state", type=click.Choice(list(ReviewState)), help="Only those that are so.")
+@click.option(
+    "--review-state", type=click.Choice([one.value for one in ReviewState]), help="Only those that are so."
+)
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000))
 @command_output
 def list_(out: Output, reference: str | None, review_state: str | None, limit: int) -> None:
@@ -33,8 +35,8 @@ def list_(out: Output, reference: str | None, review_state: str | None, limit: i
     revision has now.
 
     \b
-    Examples: mfgviz renders list BRK-0042@A
-              mfgviz renders list --review-state proposed
+    Example: mfgviz renders list BRK-0042@A
+             mfgviz renders list --review-state proposed
     """
     doors = out.doors
 
@@ -197,10 +199,9 @@ def primary(out: Output, render_id: int) -> None:
     \b
     Example: mfgviz renders primary 3
     """
+    out.doors.set_primary(out.doors.render(render_id).revision, render_id)
     one = out.doors.render(render_id)
-    out.doors.set_primary(one.revision, render_id)
-    row = {**_row(one), "is_primary": True}
-    out.item(row, f"Render {render_id} stands for {one.revision} now.")
+    out.item(_row(one), f"Render {render_id} stands for {one.revision} now.")
 
 
 @renders.command()

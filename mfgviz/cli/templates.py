@@ -25,8 +25,8 @@ def list_(out: Output, name: str | None) -> None:
     """List the templates, each in its newest version, or all versions of one.
 
     \b
-    Examples: mfgviz templates list
-              mfgviz templates list --versions hero
+    Example: mfgviz templates list
+             mfgviz templates list --versions hero
     """
     found = out.doors.templates() if name is None else out.doors.template_versions(name)
     columns = COLUMNS if name is None else ["version", "retired", "created_at", "created_by", *COLUMNS[2:]]
@@ -119,8 +119,8 @@ def save(
     """Save a template; under a name that is there already, as its next version.
 
     \b
-    Examples: mfgviz templates save hero "{material}, studio light, white background" --view iso --set count=2
-              mfgviz templates save hero --file hero.txt
+    Example: mfgviz templates save hero "{material}, studio light, white background" --view iso --set count=2
+             mfgviz templates save hero --file hero.txt
     """
     from mfgviz import wire
 
