@@ -156,13 +156,11 @@ def attach(
     """Add new pictures of a CAD file to their revision, as proposals, or as superseded where it shows another
     file by now; their ids. `told` goes into the event besides these."""
     revision_id = renditions[0].revision_id
-    query = (
-        select(Geometry.digest)
-        .join(PartRevision, PartRevision.geometry_id == Geometry.id)
-        .where(PartRevision.id == revision_id)
-        .with_for_update(read=True, of=PartRevision)
-    )
-    is_late = session.scalar(query) not in (None, geometry_digest)
+    # One table alone: what is joined to a row that was waited for is not looked up again.
+    held = select(PartRevision.geometry_id).where(PartRevision.id == revision_id).with_for_update(read=True)
+    geometry_id = session.scalar(held)
+    shown = session.scalar(select(Geometry.digest).where(Geometry.id == geometry_id))
+    is_late = shown not in (None, geometry_digest)
     for one in renditions:
         one.review_state = ReviewState.SUPERSEDED if is_late else ReviewState.PROPOSED
     session.add_all(renditions)
