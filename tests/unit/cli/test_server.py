@@ -421,3 +421,33 @@ def test_an_interrupt_leaves_the_jobs_to_the_server(run: Run, server: HttpServer
     assert process.wait(30) == 130
     assert "The jobs go on. To stop them: mfgviz jobs cancel 1" in (tmp_path / "err").read_text()
     assert run("jobs", "show", "1", "--json").json["state"] == "queued"
+
+
+@both_doors
+def test_templates_are_tried_listed_by_version_and_read_from_files(run: Run, tmp_path: Path) -> None:
+    long = tmp_path / "shop.txt"
+    long.write_text("{brushed|anodised black} {material},\n  studio light\n")
+    assert run("templates", "save", "shop", "--file", str(long), "--view", "iso", "--view", "top").code == 0
+    told = run("templates", "preview", "shop", "BRK-1@A", "--json").json
+    assert (told["jobs"], told["images"], told["revision"]) == (4, 4, "BRK-1@A")
+    shown = run("templates", "preview", "shop", "BRK-1@A", "--field", "material=brass")
+    assert shown.out.splitlines()[:2] == [
+        "iso\tbrushed brass, studio light",
+        "iso\tanodised black brass, studio light",
+    ]
+    assert shown.err.startswith(
+        "4 jobs, 4 images of BRK-1@A with shop (version 1), model studio: sampler ddim"
+    )
+    run("templates", "save", "shop", "{finish}")
+    refused = run("templates", "preview", "shop", "BRK-1@A", "--json")
+    assert (refused.code, refused.error["code"]) == (5, "missing-field")
+    assert "the template shop (version 2) needs" in refused.error["message"]
+    assert "material" in refused.error["remedy"]
+    versions = run("templates", "list", "--versions", "shop", "--json").json
+    assert [(one["version"], one["created_by"]) for one in versions] == [(2, "ann"), (1, "ann")]
+    assert run("templates", "show", "shop", "--version", "1", "--json").json["prompt"].startswith("{brushed|")
+    assert run("templates", "preview", "nothing", "BRK-1@A").code == 3
+    assert run("templates", "save", "shop").code == 2
+    assert run("templates", "save", "shop", "x", "--file", str(long)).code == 2
+    long.write_bytes(b"\xff\xfe")
+    assert run("templates", "save", "shop", "--file", str(long)).code == 5
