@@ -269,7 +269,7 @@ def test_a_field_that_cannot_be_used_is_named(body: dict[str, object], field: st
     [
         ({"prompt": "x", "revision": "NOPE@A"}, 404, "part-not-found"),
         ({"prompt": "x", "revision": "BRK-1@Z"}, 404, "revision-not-found"),
-        ({"prompt": "{finish}", "revision": "BRK-1@A"}, 422, "prompt-template"),
+        ({"prompt": "{finish}", "revision": "BRK-1@A"}, 422, "missing-field"),
         ({"prompt": "x", "revision": "BRK-1@A", "model": "none"}, 404, "model-not-found"),
         ({"prompt": "x", "revision": "BRK-1@A", "sampler": "magic"}, 422, "unknown-sampler"),
         ({"prompt": "x", "revision": "BRK-1@A", "width": 2048, "height": 2048}, 422, "out-of-bounds-size"),
