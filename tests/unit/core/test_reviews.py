@@ -152,7 +152,8 @@ def test_of_another_means_neither_the_author_nor_that_of_the_picture_it_was_take
     twin_of = add_revision(database, "BRK-2")
     with database.begin() as session:
         origin = renditions.get(session, one).job_id
-        linked = jobs.link(session, Link(twin_of, request(FILES[0]), origin, "bob", jobs.UNCHANGED))
+        asked = Submission(twin_of, request(FILES[0]))
+        linked = jobs.link(session, Link(asked, origin, "bob", jobs.UNCHANGED))
         twin = renditions.of_job(session, linked)[0].id
     gate = Approval.OTHER
     for who, what in (("ann", one), ("ann", twin), ("bob", twin)):
