@@ -1,9 +1,10 @@
 """Prompt templates: `{field}` is filled in from the part, `{a|b}` makes one prompt of each choice.
 
 A choice may hold fields and choices of its own (`{brushed {material}|{matt|glossy} black}`), or nothing
-(`{|very} shiny`); spaces around it do not count. Outside of choices `{{` and `}}` stand for the braces
-themselves. Fields are the attributes of part and revision (the revision's win), `number`, `name`, `revision`,
-and what was read from the CAD file (`colour`, `body_names`, `extent_x_mm`, …).
+(`{|very} shiny`). Spaces in a row are one, and none is left before a comma where there are choices. Outside
+of choices `{{` and `}}` stand for the braces themselves. Fields are the attributes of part and revision (the
+revision's win), `number`, `name`, `revision`, and what was read from the CAD file (`colour`, `body_names`,
+`extent_x_mm`, …).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ MAX_PROMPTS = 256
 MAX_DEPTH = 8
 _TOP = re.compile(r"\{\{|\}\}|[{}]")
 _INSIDE = re.compile(r"[{}|]")
+_BEFORE_STOP = re.compile(r" (?=[,.;:])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ def expand_prompt(template: str, fields: Mapping[str, object], of: str = "this r
         raise PromptTemplateError(
             f"The prompt's choices make {total} prompts; {MAX_PROMPTS} are allowed.", remedy="Leave some out."
         )
-    return list(dict.fromkeys(" ".join(one.split()) for one in _expand(pieces, fields)))
+    made = [" ".join(one.split()) for one in _expand(pieces, fields)]
+    if any(isinstance(piece, _Choices) for piece in pieces):
+        made = [_BEFORE_STOP.sub("", one) for one in made]
+    return list(dict.fromkeys(made))
 
 
 def field_names(template: str) -> list[str]:
@@ -101,15 +106,15 @@ class _Parser:
             elif found.group() == "|":
                 each.append([])
             else:
-                return self._closed(start, [_stripped(one) for one in each])
+                return self._closed(start, [[piece for piece in one if piece != ""] for one in each])
         raise self._alone("{", start)
 
     def _closed(self, start: int, each: list[_Pieces]) -> _Field | _Choices:
         if len(each) == 1:
             match each[0]:
-                case [str(name)]:
-                    return _Field(name)
-                case []:
+                case [str(name)] if name.strip():
+                    return _Field(name.strip())
+                case [] | [str()]:
                     told = "empty braces"
                 case _:
                     told = "braces in a field's name"
@@ -117,7 +122,7 @@ class _Parser:
                 f"The prompt has {told} at character {start + 1}.",
                 remedy="Write {field}, {one|other}, or {{ and }} for the braces themselves.",
             )
-        if not any(each):
+        if all(isinstance(piece, str) and not piece.strip() for one in each for piece in one):
             raise PromptTemplateError(
                 f"The prompt's choices at character {start + 1} are all empty.", remedy="Say one at least."
             )
@@ -126,15 +131,6 @@ class _Parser:
     def _alone(self, brace: str, at: int) -> PromptTemplateError:
         remedy = f"Write {brace * 2!r} for it." if brace == "}" else "Close it, or write '{{' for it."
         return PromptTemplateError(f"The prompt has a single {brace!r} at character {at + 1}.", remedy=remedy)
-
-
-def _stripped(pieces: _Pieces) -> _Pieces:
-    """Without the spaces at its ends, and without pieces that are empty."""
-    if pieces and isinstance(pieces[0], str):
-        pieces[0] = pieces[0].lstrip()
-    if pieces and isinstance(pieces[-1], str):
-        pieces[-1] = pieces[-1].rstrip()
-    return [one for one in pieces if one != ""]
 
 
 def _fields_in(pieces: _Pieces) -> Iterator[str]:

@@ -62,6 +62,14 @@ def test_choices_hold_fields_and_choices() -> None:
     assert field_names(template) == ["material", "finish"]
 
 
+def test_spaces_of_choices_keep_words_apart_and_commas_close() -> None:
+    assert expand_prompt("{|very }soft {red | green }, {a|b} .", {}) == [
+        "soft red, a.", "soft red, b.", "soft green, a.", "soft green, b.",
+        "very soft red, a.", "very soft red, b.", "very soft green, a.", "very soft green, b.",
+    ]  # fmt: skip
+    assert expand_prompt("plain , as  ever", {}) == ["plain , as ever"]
+
+
 def test_the_same_prompt_is_made_once() -> None:
     assert expand_prompt("{a|a| a}  {|} b".replace("{|}", "{|x}"), {}) == ["a b", "a x b"]
 
