@@ -258,9 +258,9 @@ def set_lifecycle_state(
     actor: str,
     source_state: str | None = None,
     *,
-    needs_approved_image: bool = False,
+    needs_approved_image: bool,
 ) -> None:
-    """Move a revision through its lifecycle.
+    """Move a revision through its lifecycle; the setting says whether a release `needs_approved_image`.
 
     Raises:
         IllegalMoveError: that move is not allowed.

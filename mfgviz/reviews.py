@@ -8,7 +8,7 @@ approved picture shows that file too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,23 +153,49 @@ def follow_geometry(session: Session, revision: PartRevision, digest: str, actor
 def attach(
     session: Session, renditions: Sequence[Rendition], geometry_digest: str, actor: str, told: dict[str, Any]
 ) -> list[int]:
-    """Add new pictures of a CAD file to their revision, as proposals, or as superseded where it shows another
-    file by now; their ids. `told` goes into the event besides these."""
-    revision_id = renditions[0].revision_id
-    # One table alone: what is joined to a row that was waited for is not looked up again.
-    held = select(PartRevision.geometry_id).where(PartRevision.id == revision_id).with_for_update(read=True)
-    geometry_id = session.scalar(held)
-    shown = session.scalar(select(Geometry.digest).where(Geometry.id == geometry_id))
-    is_late = shown not in (None, geometry_digest)
+    """Add new pictures of a CAD file to their revision, as they arrive there; their ids. `told` goes into the
+    event besides these."""
+    arrival = (renditions[0].revision_id, geometry_digest)
+    state = arrivals(session, [arrival])[arrival]
     for one in renditions:
-        one.review_state = ReviewState.SUPERSEDED if is_late else ReviewState.PROPOSED
+        one.review_state = state
     session.add_all(renditions)
     session.flush()
     ids = [one.id for one in renditions]
-    emit(session, EventKind.RENDER_ATTACHED, actor, {**told, "renders": ids}, revision_id)
-    if is_late:
-        emit(session, EventKind.RENDER_SUPERSEDED, actor, {"renders": ids, "primary": None}, revision_id)
+    tell_attached(session, arrival[0], actor, {**told, "renders": ids}, state)
     return ids
+
+
+def arrivals(session: Session, pictures: Collection[tuple[int, str]]) -> dict[tuple[int, str], ReviewState]:
+    """How pictures arrive at revisions, by the revision's id and the digest of the CAD file they show: as
+    proposals, or superseded where the revision shows another file by now. It keeps its file until the
+    transaction ends."""
+    # One table alone: what is joined to a row that was waited for is not looked up again.
+    held = (
+        select(PartRevision.id, PartRevision.geometry_id)
+        .where(PartRevision.id.in_({revision_id for revision_id, _ in pictures}))
+        .order_by(PartRevision.id)
+        .with_for_update(read=True)
+    )
+    files = {row.id: row.geometry_id for row in session.execute(held)}
+    query = select(Geometry.id, Geometry.digest).where(Geometry.id.in_(set(files.values())))
+    digests = {row.id: row.digest for row in session.execute(query)}
+    return {
+        (revision_id, digest): ReviewState.PROPOSED
+        if digests.get(files[revision_id]) in (None, digest)
+        else ReviewState.SUPERSEDED
+        for revision_id, digest in pictures
+    }
+
+
+def tell_attached(
+    session: Session, revision_id: int, actor: str, told: dict[str, Any], state: ReviewState
+) -> None:
+    """Tell of pictures that arrived so; `told` holds the ids of these `renders`."""
+    emit(session, EventKind.RENDER_ATTACHED, actor, told, revision_id)
+    if state is ReviewState.SUPERSEDED:
+        late = {"renders": told["renders"], "primary": None}
+        emit(session, EventKind.RENDER_SUPERSEDED, actor, late, revision_id)
 
 
 def require_approved_image(session: Session, revision: PartRevision) -> None:

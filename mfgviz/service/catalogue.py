@@ -110,7 +110,7 @@ class CatalogueService(Base):
             if taken:
                 taken.attach(session, revision, self.actor, self.runtime.doorbell)
             if new.state != revision.state:
-                self._move(session, revision, wire.StateChange(state=new.state))
+                self._move(session, revision, LifecycleState(new.state))
             return shown(session, revision, taken.warnings if taken else ())
 
     def check_addable(self, number: str, label: str) -> None:
@@ -203,21 +203,11 @@ class CatalogueService(Base):
         check_text("source state", change.source_state or "")
         with self._release_told(reference), self.runtime.db.begin() as session:
             revision = catalog.get_revision(session, reference)
-            self._move(session, revision, change)
+            self._move(session, revision, LifecycleState(change.state), change.source_state)
             return shown(session, revision)
 
     def _release_told(self, reference: str) -> AbstractContextManager[None]:
         return self._told(EventKind.RELEASE_REFUSED, reference, NoApprovedImageError)
-
-    def _move(self, session: Session, revision: PartRevision, change: wire.StateChange) -> None:
-        catalog.set_lifecycle_state(
-            session,
-            revision,
-            LifecycleState(change.state),
-            self.actor,
-            change.source_state,
-            needs_approved_image=self.runtime.settings.release_needs_approved_image,
-        )
 
     def set_primary(self, reference: str, render_id: int, *, may_review: bool = True) -> wire.Revision:
         """Let a render stand for its revision; one that is only proposed is approved by that, where the
