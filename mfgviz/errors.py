@@ -251,6 +251,18 @@ class IllegalMoveError(ConflictError):
     """That move is not allowed from the state it is in."""
 
 
+class ApprovalRequiredError(ConflictError):
+    """The picture must be approved first, by somebody who may approve it."""
+
+    default_remedy = "Ask somebody who may review to look at it: `mfgviz renders approve ID`."
+
+
+class NoApprovedImageError(ConflictError):
+    """The revision has no approved image, and is not released without one."""
+
+    default_remedy = "`mfgviz renders approve ID` approves a render."
+
+
 class AlreadyRunningError(ConflictError):
     """mfgviz is running on that data folder already."""
 
@@ -354,6 +366,12 @@ class MatchesEverythingError(InvalidFilterError):
 
 class PromptTemplateError(InvalidInputError):
     """The prompt's fields cannot be filled in."""
+
+
+class MissingFieldError(PromptTemplateError):
+    """A field of the prompt has no value for the revision."""
+
+    default_remedy = "`mfgviz revisions show PART@REVISION` shows the fields that have one."
 
 
 class OutOfBoundsSizeError(InvalidRequestError):

@@ -22,8 +22,8 @@ __all__ = ["API", "Service", "check_file_name"]
 
 class Service(
     ConnectingService,
-    CatalogueService,
     ConnectionService,
+    CatalogueService,
     ComparisonService,
     WorkService,
     PictureService,

@@ -68,8 +68,7 @@ class ConnectingService(CatalogueService):
                 )
             taken.attach(session, revision, self.actor, self.runtime.doorbell)
         if new.state is not None and new.state != revision.state:
-            state = LifecycleState(new.state)
-            catalog.set_lifecycle_state(session, revision, state, self.actor, new.source_state)
+            self._move(session, revision, LifecycleState(new.state), new.source_state)
 
     def _named(self, reference: str) -> tuple[str, str, str]:
         number, at, label = reference.partition("@")

@@ -11,3 +11,4 @@ from mfgviz.wire.connecting import *
 from mfgviz.wire.connections import *
 from mfgviz.wire.core import *
 from mfgviz.wire.rules import *
+from mfgviz.wire.templates import *

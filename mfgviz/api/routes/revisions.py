@@ -19,6 +19,7 @@ from mfgviz.api.problems import responses
 from mfgviz.api.routes.common import PAGE, Cursor, IfNoneMatch, Limit, Number, Reference, kept, make_router
 from mfgviz.errors import EmptyGeometryError, InvalidInputError
 from mfgviz.service import check_file_name
+from mfgviz.vocabulary import Scope
 
 router = make_router("revisions", 404)
 
@@ -135,7 +136,8 @@ def get_geometry(caller: Reader, reference: Reference, if_none_match: IfNoneMatc
 
 @router.post("/revisions/{reference}/state", responses=responses(409))
 def set_state(caller: Reviewer, reference: Reference, change: wire.StateChange) -> wire.Revision:
-    """Move a revision through its lifecycle; a released one does not change any more."""
+    """Move a revision through its lifecycle; a released one does not change any more. The server may be set
+    to release none without an approved image."""
     return caller.service.set_state(reference, change)
 
 
@@ -149,9 +151,12 @@ def list_revision_renders(
 
 @router.put("/revisions/{reference}/primary", responses=responses(409))
 def set_primary(caller: Submitter, reference: Reference, body: wire.Primary) -> wire.Revision:
-    """Let a render stand for its revision. On a released revision this needs the scope review."""
+    """Let a render stand for its revision. One that is only proposed is approved by that, which needs the
+    scope review; so does a released revision. The server's setting `approval` may ask for another reviewer
+    than the render's author, or for none."""
     _require_for_primary(caller, reference)
-    return caller.service.set_primary(reference, body.render)
+    may_review = Scope.REVIEW in caller.holder.scopes
+    return caller.service.set_primary(reference, body.render, may_review=may_review)
 
 
 @router.delete("/revisions/{reference}/primary")

@@ -21,8 +21,13 @@ SERVER_ONLY = {
     "submit_ask",
 }
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
-# What a server says for its client: the name that a file came with, how many jobs may wait.
-SERVERS_WORD = {"add_revision": {"file_name"}, "submit": {"queued_most"}, "submit_ask": {"queued_most"}}
+# What a server says for its client: the name that a file came with, how many jobs may wait, whether they may review.
+SERVERS_WORD = {
+    "add_revision": {"file_name"},
+    "set_primary": {"may_review"},
+    "submit": {"queued_most"},
+    "submit_ask": {"queued_most"},
+}
 
 
 def methods(kind: type) -> dict[str, Callable[..., Any]]:
