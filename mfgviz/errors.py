@@ -148,6 +148,12 @@ class InputFileNotFoundError(NotFoundError):
     default_remedy = "Check the path."
 
 
+class ConnectorNotFoundError(NotFoundError):
+    """There is no such connector."""
+
+    default_remedy = "`mfgviz connectors list` shows the connectors there are."
+
+
 class BlobNotFoundError(NotFoundError):
     """The blob store has no such blob."""
 
@@ -245,10 +251,28 @@ class IllegalMoveError(ConflictError):
     """That move is not allowed from the state it is in."""
 
 
+class ApprovalRequiredError(ConflictError):
+    """The picture must be approved first, by somebody who may approve it."""
+
+    default_remedy = "Ask somebody who may review to look at it: `mfgviz renders approve ID`."
+
+
+class NoApprovedImageError(ConflictError):
+    """The revision has no approved image, and is not released without one."""
+
+    default_remedy = "`mfgviz renders approve ID` approves a render."
+
+
 class AlreadyRunningError(ConflictError):
     """mfgviz is running on that data folder already."""
 
     default_remedy = "Stop the other `mfgviz up` (Ctrl-C in its terminal), or choose another MFGVIZ_DATA_DIR."
+
+
+class AmbiguousFileError(ConflictError):
+    """Two files name the same part revision."""
+
+    default_remedy = "Leave one of them there."
 
 
 class LeaseLostError(ConflictError):
@@ -344,6 +368,12 @@ class PromptTemplateError(InvalidInputError):
     """The prompt's fields cannot be filled in."""
 
 
+class MissingFieldError(PromptTemplateError):
+    """A field of the prompt has no value for the revision."""
+
+    default_remedy = "`mfgviz revisions show PART@REVISION` shows the fields that have one."
+
+
 class OutOfBoundsSizeError(InvalidRequestError):
     """The image size is not one the model can make."""
 
@@ -432,6 +462,28 @@ class InvalidScheduleError(InvalidInputError):
     """That schedule cannot be used."""
 
     default_remedy = "`mfgviz schedules tasks` lists the tasks and their arguments."
+
+
+class BrokenConnectorError(InvalidInputError):
+    """The connector cannot be loaded."""
+
+    default_remedy = "Install the package that brings it again, in a version for this mfgviz."
+
+
+class InvalidFileNameError(InvalidInputError):
+    """The file's name does not say which part revision it is."""
+
+    default_remedy = "Name it NUMBER_REVISION and the format's extension, such as BRK-0042_A.step."
+
+
+class NoRegularFileError(InvalidInputError):
+    """That is no regular file."""
+
+    default_remedy = "Put the file itself there: links, folders, pipes and devices are not followed."
+
+
+class InvalidSidecarError(InvalidInputError):
+    """The JSON file beside the CAD file cannot be used."""
 
 
 class BulkInputError(InvalidInputError):
@@ -525,6 +577,12 @@ class ContentionError(UnavailableError):
     """Others were changing the same rows at the same time, and the database chose to let them pass."""
 
     default_remedy = "Nothing was changed. Try again."
+
+
+class FolderUnavailableError(UnavailableError):
+    """The watched folder cannot be read."""
+
+    default_remedy = "Check that it is there (a network share that is mounted), and its permissions."
 
 
 class DatabaseNotMigratedError(MfgvizError):

@@ -49,10 +49,23 @@ def tell_refusal(
 ) -> None:
     """Note that something could not be done, for whoever looks later: as an event, in the audit trail, and in
     the log."""
-    told = {"subject": subject[:256], "code": error.code, "message": error.message[:2000]}
-    log.warning("%s: %s: %s", kind.value, subject, error.message)
-    audit(session, actor, kind.value, subject, {"code": error.code, "message": error.message[:2000]})
-    emit(session, kind, actor, {**told, "remedy": error.remedy[:2000]}, revision_id)
+    tell_of(session, kind, actor, subject, error.as_json(), revision_id)
+
+
+def tell_of(
+    session: Session,
+    kind: EventKind,
+    actor: str,
+    subject: str,
+    error: dict[str, str],
+    revision_id: int | None = None,
+) -> None:
+    """The same for an error that is known by its code, message and remedy."""
+    told = {"code": error["code"], "message": error["message"][:2000]}
+    log.warning("%s: %s: %s", kind.value, subject, error["message"])
+    audit(session, actor, kind.value, subject, told)
+    whole = {"subject": subject[:256], **told, "remedy": error["remedy"][:2000]}
+    emit(session, kind, actor, whole, revision_id)
 
 
 @dataclass(frozen=True, slots=True)

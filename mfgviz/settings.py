@@ -32,6 +32,8 @@ MAX_REQUESTER = 256
 LIVE_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
 FIDELITY_POLICIES = ("accept", "mark", "retry")
 MAX_FIDELITY_RETRIES = 10
+TRUTHS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+APPROVALS = ("any", "other", "off")
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Linux allows 107 bytes in a unix socket's path.
@@ -94,6 +96,14 @@ class Settings:
         0.5, "Pictures whose fidelity, 0 to 1, is below this do not show their part."
     )
     fidelity_retries: int = _setting(2, "How often the policy `retry` tries a picture again at most.")
+    approval: str = _setting(
+        "any",
+        "Who must approve a picture before it is its revision's primary image: any reviewer, a reviewer "
+        "other than its author, or nobody (off).",
+    )
+    release_needs_approved_image: bool = _setting(
+        False, "Whether a revision is released only with an approved image of its CAD file."
+    )
     retry_delay_s: float = _setting(5.0, "Wait before the first retry; it doubles from one to the next.")
     soft_time_limit_s: int = _setting(1800, "A batch is stopped and retried after this time.")
     hard_time_limit_s: int = _setting(2100, "A worker stuck for this long loses its task.")
@@ -121,6 +131,7 @@ class Settings:
         "Redis URL for live progress and previews; `broker` is the broker where that is Redis, else polling.",
         secret=True,
     )
+    watch_folder: str = _setting("", "A folder that `mfgviz up` watches for CAD files: PN_REV.step.")
     server_url: str = _setting(
         "",
         "A server whose HTTP API the commands use instead of the database; its connect string will do.",
@@ -140,6 +151,8 @@ class Settings:
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidSettingError(f"{name} is {getattr(self, name)}, but must be above zero.")
         self._check_fidelity()
+        if self.approval not in APPROVALS:
+            raise InvalidSettingError(f"approval is {self.approval!r}; choose one of {', '.join(APPROVALS)}.")
         if not 0 <= self.retry_delay_s < math.inf:
             raise InvalidSettingError(f"retry_delay_s is {self.retry_delay_s}, but must not be negative.")
         if not 0 < len(self.requester.strip()) <= MAX_REQUESTER:
@@ -338,6 +351,10 @@ def _parse(where: str, kind: str, raw: object) -> object:
     text = str(raw).strip()
     if kind == "Path":
         return Path(text).expanduser()
+    if kind == "bool":
+        if text.lower() not in TRUTHS:
+            raise InvalidSettingError(f"{where} is {text!r}, but must be true or false.")
+        return TRUTHS[text.lower()]
     try:
         return {"int": int, "float": float, "str": str}[kind](text)
     except ValueError as error:

@@ -19,7 +19,18 @@ from mfgviz.api import problems
 from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
-from mfgviz.api.routes import chronicle, connections, hooks, jobs, parts, renders, rest, revisions, rules
+from mfgviz.api.routes import (
+    chronicle,
+    connecting,
+    connections,
+    hooks,
+    jobs,
+    parts,
+    renders,
+    rest,
+    revisions,
+    rules,
+)
 from mfgviz.errors import MfgvizError
 from mfgviz.runtime import Runtime
 from mfgviz.service import API, Service
@@ -32,10 +43,11 @@ THREADS = 11
 FORGET_EVERY_S = 3600.0
 # How long open event streams may keep a server that stops.
 SHUTDOWN_S = 3
-UPLOADS = ("/geometry", "/images")
+UPLOADS = ("/geometry", "/intake", "/images")
 ROUTERS = (
     parts.router,
     revisions.router,
+    connecting.router,
     jobs.router,
     renders.router,
     renders.images,

@@ -28,6 +28,7 @@ COMMANDS = {
     "models": ("mfgviz.cli.models:models", "The diffusion models that requests can name."),
     "templates": ("mfgviz.cli.templates:templates", "Named prompts with fields and views."),
     "rules": ("mfgviz.cli.rules:rules", "What events cause: renders that nobody asks for."),
+    "connectors": ("mfgviz.cli.connectors:connectors", "PLM systems and watched folders: list, run."),
     "events": ("mfgviz.cli.chronicle:events", "What happened to revisions and renders: list, tail."),
     "audit": ("mfgviz.cli.chronicle:audit", "Who did what, when and from where."),
     "webhooks": ("mfgviz.cli.webhooks:webhooks", "Addresses that are told of events."),

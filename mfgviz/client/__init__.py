@@ -16,6 +16,7 @@ from mfgviz.client.administration import AdministrationClient
 from mfgviz.client.automation import AutomationClient
 from mfgviz.client.catalogue import CatalogueClient
 from mfgviz.client.chronicle import ChronicleClient
+from mfgviz.client.connecting import ConnectingClient
 from mfgviz.client.connection import TOKEN_MARK
 from mfgviz.client.connections import ConnectionClient
 from mfgviz.client.pictures import PictureClient
@@ -25,6 +26,7 @@ __all__ = ["TOKEN_MARK", "Client"]
 
 
 class Client(
+    ConnectingClient,
     CatalogueClient,
     WorkClient,
     PictureClient,

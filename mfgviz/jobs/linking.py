@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from mfgviz import reviews
 from mfgviz.jobs.submission import Submission
 from mfgviz.jobs.turns import take_turns
-from mfgviz.journal import emit
 from mfgviz.records import RenderJob, Rendition, utcnow
-from mfgviz.vocabulary import EventKind, JobState, Priority, ReviewState
+from mfgviz.vocabulary import JobState, Priority, ReviewState
 
 UNCHANGED = "unchanged geometry"
 
@@ -99,8 +99,6 @@ def link(session: Session, wanted: Link) -> int:
         )
         for one in origins
     ]
-    session.add_all(rows)
-    session.flush()
-    told = {"job": job_id, "renders": [row.id for row in rows], "linked_from": wanted.origin_id}
-    emit(session, EventKind.RENDER_ATTACHED, wanted.requester, told, submission.revision_id)
+    told = {"job": job_id, "linked_from": wanted.origin_id}
+    reviews.attach(session, rows, request.geometry_digest, wanted.requester, told)
     return job_id

@@ -10,6 +10,8 @@ from mfgviz.service.administration import AdministrationService
 from mfgviz.service.automation import AutomationService
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.chronicle import ChronicleService
+from mfgviz.service.comparing import ComparisonService
+from mfgviz.service.connecting import ConnectingService
 from mfgviz.service.connections import ConnectionService
 from mfgviz.service.pictures import PictureService
 from mfgviz.service.shown import API, check_file_name
@@ -19,8 +21,10 @@ __all__ = ["API", "Service", "check_file_name"]
 
 
 class Service(
+    ConnectingService,
     ConnectionService,
     CatalogueService,
+    ComparisonService,
     WorkService,
     PictureService,
     AutomationService,

@@ -164,7 +164,7 @@ class ConnectionService(CatalogueService):
         told_before = (revision.state, revision.source_state) == (news.state, news.source_state)
         if news.state is not None and not told_before:
             catalog.check_text("source state", news.source_state or "")
-            catalog.set_lifecycle_state(session, revision, news.state, self.actor, news.source_state)
+            self._move(session, revision, news.state, news.source_state)
         return revision, is_new
 
     def inbound_hook(self, name: str) -> InboundHook:

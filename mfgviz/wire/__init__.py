@@ -6,6 +6,9 @@ The CLI's `--json` prints the same fields. Times are UTC; sizes are bytes, lengt
 from __future__ import annotations
 
 from mfgviz.wire.automation import *
+from mfgviz.wire.comparison import *
+from mfgviz.wire.connecting import *
 from mfgviz.wire.connections import *
 from mfgviz.wire.core import *
 from mfgviz.wire.rules import *
+from mfgviz.wire.templates import *

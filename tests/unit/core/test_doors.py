@@ -13,12 +13,24 @@ from mfgviz.service import Service
 
 # What only the server itself asks for, and what only a client does.
 SERVER_ONLY = {
-    "check_addable", "check_attachable", "forget_old_keys", "forget_old_messages", "inbound_hook", "owner",
-    "receive", "submit_ask",
-}  # fmt: skip
+    "check_addable",
+    "check_attachable",
+    "check_takeable",
+    "forget_old_keys",
+    "forget_old_messages",
+    "inbound_hook",
+    "owner",
+    "receive",
+    "submit_ask",
+}
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
-# What a server says for its client: the name that a file came with, how many jobs may wait.
-SERVERS_WORD = {"add_revision": {"file_name"}, "submit": {"queued_most"}, "submit_ask": {"queued_most"}}
+# What a server says for its client: a file's own name, how many jobs may wait, whether they may review.
+SERVERS_WORD = {
+    "add_revision": {"file_name"},
+    "set_primary": {"may_review"},
+    "submit": {"queued_most"},
+    "submit_ask": {"queued_most"},
+}
 
 
 def methods(kind: type) -> dict[str, Callable[..., Any]]:
