@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session, contains_eager
 
+from mfgviz import rules
 from mfgviz.errors import MfgvizError, UnavailableError
 from mfgviz.journal import tell_refusal
 from mfgviz.queue import TASK_RENDER
@@ -32,16 +32,9 @@ MOST_TRIES, RETRY_DELAY_S = 5, 10.0
 RING_AT_MOST = 64
 
 
-@dataclass(slots=True)
-class Followed:
-    """What followed from events: jobs that wait now."""
-
-    new_jobs: list[int] = field(default_factory=list)
-
-
-Handler = Callable[[Session, Settings, Sequence[Event]], Followed]
-# What follows from events, in this order. Each handler gets all events of a batch.
-HANDLERS: tuple[Handler, ...] = ()
+# What follows from events: each gets all events of a batch, and answers with the ids of jobs that wait now.
+Handler = Callable[[Session, Settings, Sequence[Event]], list[int]]
+HANDLERS: tuple[Handler, ...] = (rules.follow,)
 
 
 def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:
@@ -94,7 +87,7 @@ def _take(runtime: Runtime, limit: int, only: int | None = None) -> int:
         ready = [event for event in events if event.id not in unread]
         new_jobs: list[int] = []
         for handler in HANDLERS:
-            new_jobs += handler(session, runtime.settings, ready).new_jobs
+            new_jobs += handler(session, runtime.settings, ready)
         _put_off(session, unread)
         done = update(Event).where(Event.id.in_([event.id for event in ready])).values(delivered_at=utcnow())
         session.execute(done.execution_options(synchronize_session=False))

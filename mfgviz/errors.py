@@ -106,6 +106,12 @@ class BatchNotFoundError(NotFoundError):
     default_remedy = "`mfgviz batches list` shows the batches there are."
 
 
+class RuleNotFoundError(NotFoundError):
+    """There is no such rule."""
+
+    default_remedy = "`mfgviz rules list` shows the rules there are."
+
+
 class NoPreviewError(NotFoundError):
     """There is no preview of that job now."""
 
@@ -153,6 +159,12 @@ class DuplicateModelError(ConflictError):
     """A model of that name is recorded already."""
 
     default_remedy = "Choose another name, or `mfgviz models remove NAME` first."
+
+
+class DuplicateRuleError(ConflictError):
+    """There is a rule of that name already."""
+
+    default_remedy = "Choose another name, or remove that one: `mfgviz rules remove NAME`."
 
 
 class DuplicateTokenError(ConflictError):
@@ -252,6 +264,12 @@ class InvalidFilterError(InvalidInputError):
 
 class UnknownFieldError(InvalidFilterError):
     """The filter names a field that nothing has."""
+
+
+class MatchesEverythingError(InvalidFilterError):
+    """It would apply to everything, and does not say that it may."""
+
+    default_remedy = "Say what it is for (--where), or that everything is meant (--all)."
 
 
 class PromptTemplateError(InvalidInputError):

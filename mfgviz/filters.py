@@ -185,7 +185,7 @@ class _Compiler:
         if name in self.closed:
             self.fields.add(name)
             return lambda context: context.get(name)
-        if stem in self.open and leaf:
+        if stem in self.open and leaf.isidentifier():
             self.fields.add(name)
 
             def below(context: Context) -> Any:
@@ -195,7 +195,7 @@ class _Compiler:
             return below
         known = [*self.closed, *(f"{one}.NAME" for one in self.open)]
         near = difflib.get_close_matches(name, self.closed, 1, 0.8)
-        if stem in ("part", "revision") and not near:
+        if stem in ("part", "revision") and leaf != "attributes" and not near:
             near = [f"{stem}.attributes.{leaf}"]
         meant = f"Did you mean {near[0]}? " if near else ""
         raise UnknownFieldError(

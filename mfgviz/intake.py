@@ -141,6 +141,10 @@ class Lookup:
         self._templates: dict[str, Template] = {}
         self._revisions: dict[str, PartRevision] = {}
 
+    def know(self, revision: PartRevision) -> None:
+        """Take a revision that was loaded already, with its part and geometry."""
+        self._revisions[revision.reference] = revision
+
     def preload(self, references: Iterable[str]) -> None:
         """Fetch many revisions at once; what is not there is found missing when it is asked for."""
         self._revisions.update(find_revisions(self.session, set(references) - set(self._revisions)))

@@ -19,7 +19,7 @@ from mfgviz.api import problems
 from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
-from mfgviz.api.routes import chronicle, jobs, parts, renders, rest, revisions
+from mfgviz.api.routes import chronicle, jobs, parts, renders, rest, revisions, rules
 from mfgviz.errors import MfgvizError
 from mfgviz.runtime import Runtime
 from mfgviz.service import API, Service
@@ -39,6 +39,7 @@ ROUTERS = (
     jobs.router,
     renders.router,
     renders.images,
+    rules.router,
     chronicle.router,
     rest.router,
 )

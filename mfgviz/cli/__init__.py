@@ -27,6 +27,7 @@ COMMANDS = {
     "renders": ("mfgviz.cli.renders:renders", "List, export, review, verify and replay renders."),
     "models": ("mfgviz.cli.models:models", "The diffusion models that requests can name."),
     "templates": ("mfgviz.cli.templates:templates", "Named prompts with fields and views."),
+    "rules": ("mfgviz.cli.rules:rules", "What events cause: renders that nobody asks for."),
     "events": ("mfgviz.cli.chronicle:events", "What happened to revisions and renders: list, tail."),
     "audit": ("mfgviz.cli.chronicle:audit", "Who did what, when and from where."),
     "tokens": ("mfgviz.cli.tokens:tokens", "Keys to the HTTP API: create, list, revoke."),

@@ -13,6 +13,7 @@ What the server refuses is raised as the error of `mfgviz.errors` that it would 
 from __future__ import annotations
 
 from mfgviz.client.administration import AdministrationClient
+from mfgviz.client.automation import AutomationClient
 from mfgviz.client.catalogue import CatalogueClient
 from mfgviz.client.chronicle import ChronicleClient
 from mfgviz.client.connection import TOKEN_MARK
@@ -22,7 +23,9 @@ from mfgviz.client.work import WorkClient
 __all__ = ["TOKEN_MARK", "Client"]
 
 
-class Client(CatalogueClient, WorkClient, PictureClient, ChronicleClient, AdministrationClient):
+class Client(
+    CatalogueClient, WorkClient, PictureClient, AutomationClient, ChronicleClient, AdministrationClient
+):
     """One server, one token. Safe to use from several threads.
 
     `url` may be the connect string that `mfgviz up` prints, which holds the token. A request that is refused

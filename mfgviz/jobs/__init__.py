@@ -30,7 +30,7 @@ from mfgviz.jobs.queries import (
     why,
 )
 from mfgviz.jobs.standing import Standing, standings, unfinished
-from mfgviz.jobs.submission import Submission, Submitted, submit
+from mfgviz.jobs.submission import Submission, Submitted, known, lock_revisions, submit
 
 __all__ = [
     "UNCHANGED",
@@ -56,8 +56,10 @@ __all__ = [
     "hand_back",
     "has_work",
     "heartbeat",
+    "known",
     "link",
     "list_jobs",
+    "lock_revisions",
     "retry",
     "standings",
     "state_counts",

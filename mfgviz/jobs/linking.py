@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from mfgviz.jobs.submission import Submission
 from mfgviz.jobs.turns import take_turns
 from mfgviz.journal import emit
 from mfgviz.records import RenderJob, Rendition, utcnow
-from mfgviz.requests import RenderRequest
 from mfgviz.vocabulary import EventKind, JobState, Priority, ReviewState
 
 UNCHANGED = "unchanged geometry"
@@ -23,10 +23,9 @@ UNCHANGED = "unchanged geometry"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A revision that is to have the pictures of a succeeded job, by the request it would have had itself."""
+    """A submission that is answered with the pictures of a succeeded job, `origin_id`."""
 
-    revision_id: int
-    request: RenderRequest
+    submission: Submission
     origin_id: int
     requester: str
     note: str
@@ -53,20 +52,24 @@ def usable_origins(session: Session, job_ids: Sequence[int]) -> set[int]:
 def link(session: Session, wanted: Link) -> int:
     """Give the revision a succeeded job with the origin's pictures, as proposals; the job's id."""
     take_turns(session, wanted.requester, {})
+    submission = wanted.submission
+    request = submission.request
     job = RenderJob(
-        revision_id=wanted.revision_id,
+        revision_id=submission.revision_id,
         requester=wanted.requester,
-        request=wanted.request.as_json(),
-        fingerprint=wanted.request.fingerprint(),
-        batch_key=wanted.request.batch_key(),
-        model_name=wanted.request.model.name,
-        images=wanted.request.sampling.count,
+        request=request.as_json(),
+        fingerprint=request.fingerprint(),
+        batch_key=request.batch_key(),
+        model_name=request.model.name,
+        images=request.sampling.count,
         priority=int(Priority.LOW),
         turn=0,
         state=JobState.SUCCEEDED,
         finished_at=utcnow(),
-        step=wanted.request.sampling.num_inference_steps,
-        total_steps=wanted.request.sampling.num_inference_steps,
+        step=request.sampling.num_inference_steps,
+        total_steps=request.sampling.num_inference_steps,
+        fidelity_policy=submission.fidelity_policy.value,
+        fidelity_retries=submission.fidelity_retries,
         notes=[wanted.note],
         batch_id=wanted.batch_id,
     )
@@ -78,7 +81,7 @@ def link(session: Session, wanted: Link) -> int:
     )
     rows = [
         Rendition(
-            revision_id=wanted.revision_id,
+            revision_id=submission.revision_id,
             job_id=job_id,
             index=one.index,
             seed=one.seed,
@@ -99,5 +102,5 @@ def link(session: Session, wanted: Link) -> int:
     session.add_all(rows)
     session.flush()
     told = {"job": job_id, "renders": [row.id for row in rows], "linked_from": wanted.origin_id}
-    emit(session, EventKind.RENDER_ATTACHED, wanted.requester, told, wanted.revision_id)
+    emit(session, EventKind.RENDER_ATTACHED, wanted.requester, told, submission.revision_id)
     return job_id

@@ -70,7 +70,7 @@ def submit(session: Session, submissions: Sequence[Submission], requester: str) 
     A request that waits or runs already on that revision is joined; one that succeeded is reused; neither
     costs the requester a turn.
     """
-    _one_after_another(session, submissions)
+    lock_revisions(session, {submission.revision_id for submission in submissions})
     plan = _plan(session, submissions, requester)
     try:
         with session.begin_nested():
@@ -86,11 +86,22 @@ def submit(session: Session, submissions: Sequence[Submission], requester: str) 
     return [plan.answers[place] for place in range(len(submissions))]
 
 
-def _one_after_another(session: Session, submissions: Sequence[Submission]) -> None:
+def known(session: Session, submissions: Sequence[Submission]) -> dict[int, Submitted]:
+    """The job that a submission would be answered with, by its place, where there is one already."""
+    jobs = _known_jobs(session, submissions)
+    found: dict[int, Submitted] = {}
+    for place, one in enumerate(submissions):
+        job = jobs.get((one.revision_id, one.request.fingerprint(), one.fidelity_retries))
+        if job is not None and not one.forced:
+            found[place] = job
+    return found
+
+
+def lock_revisions(session: Session, revision_ids: set[int]) -> None:
     """Let submits for the same revisions pass one after the other, where the database would else find that
     two of them wait for each other's rows. (SQLite has one writer anyway.)"""
     if session.get_bind().dialect.name == "postgresql":
-        wanted = sorted({submission.revision_id for submission in submissions})
+        wanted = sorted(revision_ids)
         session.execute(_LOCKS, {"keys": [LOCK_SPACE + revision_id for revision_id in wanted]})
 
 

@@ -81,6 +81,8 @@ class RuleRun(Record):
     error_code: Mapped[str | None] = mapped_column(String(64))
     message: Mapped[str | None] = mapped_column(String(2000))
     created_at: Mapped[datetime] = created()
+    rule: Mapped[Rule] = relationship()
+    event: Mapped[Event] = relationship()
     jobs: Mapped[list[RuleRunJob]] = relationship(order_by="RuleRunJob.job_id")
 
 

@@ -7,6 +7,7 @@ requester; every change is one transaction.
 from __future__ import annotations
 
 from mfgviz.service.administration import AdministrationService
+from mfgviz.service.automation import AutomationService
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.chronicle import ChronicleService
 from mfgviz.service.pictures import PictureService
@@ -16,7 +17,9 @@ from mfgviz.service.work import WorkService
 __all__ = ["API", "Service", "check_file_name"]
 
 
-class Service(CatalogueService, WorkService, PictureService, ChronicleService, AdministrationService):
+class Service(
+    CatalogueService, WorkService, PictureService, AutomationService, ChronicleService, AdministrationService
+):
     """The doors' common floor, for one requester.
 
     `later` is called with what may wait until the answer is sent, such as ringing workers.

@@ -68,7 +68,7 @@ def geometry_of(geometry: Geometry) -> wire.Geometry:
         state=geometry.state,  # type: ignore[arg-type] # the database's own constraint
         format=geometry.format,
         shape_digest=geometry.shape_digest,
-        error=_cause(geometry.error_code, geometry.error_message),
+        error=cause(geometry.error_code, geometry.error_message),
     )
 
 
@@ -113,7 +113,7 @@ def job_of(job: RenderJob) -> wire.Job:
         fidelity_policy=job.fidelity_policy,  # type: ignore[arg-type]
         fidelity_retries=job.fidelity_retries,
         cancel_requested=job.cancel_requested,
-        error=_cause(job.error_code, job.error_message),
+        error=cause(job.error_code, job.error_message),
         notes=job.notes,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -127,7 +127,7 @@ def attempt_of(attempt: Attempt) -> wire.Attempt:
         number=attempt.number,
         worker=attempt.worker,
         outcome=attempt.outcome,  # type: ignore[arg-type]
-        error=_cause(attempt.error_code, attempt.error_message),
+        error=cause(attempt.error_code, attempt.error_message),
         started_at=attempt.started_at,
         finished_at=attempt.finished_at,
     )
@@ -218,7 +218,7 @@ def _passed(rendition: Rendition) -> bool | None:
     return None if verdict is FidelityVerdict.NOT_JUDGED else verdict is FidelityVerdict.PASSED
 
 
-def _cause(code: str | None, message: str | None) -> wire.Cause | None:
+def cause(code: str | None, message: str | None) -> wire.Cause | None:
     return wire.Cause(code=code, message=message or "") if code else None
 
 

@@ -7,3 +7,4 @@ from __future__ import annotations
 
 from mfgviz.wire.automation import *
 from mfgviz.wire.core import *
+from mfgviz.wire.rules import *
