@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
-    CompoundSelect,
+    Select,
     and_,
+    bindparam,
     case,
     null,
     or_,
@@ -24,6 +27,7 @@ from mfgviz.bom.intake import chunks
 from mfgviz.records import BomLine, Part, PartRevision
 from mfgviz.vocabulary import LifecycleState
 
+Value = int | BindParameter[int]
 # A part in many places below a revision is shown in each of them: trees have an end.
 MAX_TREE_ROWS = 5_000
 
@@ -153,7 +157,7 @@ def tree(session: Session, root: int, depth: int | None = None) -> tuple[list[Tr
 
 
 # -- upwards ---------------------------------------------------------------------------------------------------
-def lines_of(part_id: int, revision_id: int | None) -> ColumnElement[bool]:
+def lines_of(part_id: Value, revision_id: Value | None = None) -> ColumnElement[bool]:
     """The lines that mean a part, or that mean one of its revisions now."""
     mine = BomLine.child_part_id == part_id
     if revision_id is None:
@@ -188,15 +192,22 @@ def _means(line: type[BomLine], up: CTE) -> ColumnElement[bool]:
     return and_(line.child_part_id == up.c.part_id, meant)
 
 
-def uses_query(part_id: int, revision_id: int | None) -> CompoundSelect[int | None, int, float]:
-    """The production query of where-used: every line on a way up, as (child, parent, quantity); the child of
-    the lowest ones is null."""
-    lines = lines_of(part_id, revision_id)
+@cache
+def uses_query(*, of_revision: bool) -> Select[int | None, int, float, str, str, str]:
+    """The production query of where-used: every line on a way up from `part` (and `revision`), as child,
+    parent, quantity, and the parent's number, label and state; the child of the lowest ones is null. It is
+    built once: building it takes longer than it runs."""
+    lines = lines_of(bindparam("part"), bindparam("revision") if of_revision else None)
     up = ancestors(lines)
     line = aliased(BomLine)
     lowest = select(null().label("child"), BomLine.parent_id, BomLine.quantity).where(lines)
-    return union_all(
-        lowest, select(up.c.id, line.parent_id, line.quantity).select_from(up).join(line, _means(line, up))
+    above = select(up.c.id, line.parent_id, line.quantity).select_from(up).join(line, _means(line, up))
+    way = union_all(lowest, above).subquery("way")
+    return (
+        select(way.c.child, way.c.parent_id, way.c.quantity, Part.number, PartRevision.label, PartRevision.state)
+        .select_from(way)
+        .join(PartRevision, PartRevision.id == way.c.parent_id)
+        .join(Part, Part.id == PartRevision.part_id)
     )
 
 
@@ -204,18 +215,20 @@ def where_used(
     session: Session, part_id: int, revision_id: int | None = None, depth: int | None = None
 ) -> list[Use]:
     """The revisions that a part, or one of its revisions, is in, the nearest first, up to that level."""
+    asked = {"part": part_id} | ({} if revision_id is None else {"revision": revision_id})
     up: dict[int, dict[int, float]] = {}
-    for child, parent, quantity in session.execute(uses_query(part_id, revision_id)):
+    names: dict[int, tuple[str, str]] = {}
+    rows = session.execute(uses_query(of_revision=revision_id is not None), asked)
+    for child, parent, quantity, number, label, state in rows:
         above = up.setdefault(child or 0, {})
         above[parent] = above.get(parent, 0.0) + quantity
+        names[parent] = (f"{number}@{label}", state)
     levels, totals = _levels(up), _totals(up)
-    wanted = [one for one, level in levels.items() if depth is None or level <= depth]
-    found: list[Use] = []
-    for chunk in chunks(wanted):
-        query = select(PartRevision.id, Part.number, PartRevision.label, PartRevision.state)
-        for row in session.execute(query.join(Part).where(PartRevision.id.in_(chunk))):
-            reference = f"{row.number}@{row.label}"
-            found.append(Use(row.id, reference, row.state, levels[row.id], totals[row.id]))
+    found = [
+        Use(one, *names[one], level, totals[one])
+        for one, level in levels.items()
+        if depth is None or level <= depth
+    ]
     return sorted(found, key=lambda use: (use.level, use.reference))
 
 
