@@ -5,7 +5,7 @@ the latest released one; else the latest that is not obsolete; else the latest.
 """
 
 from mfgviz.bom.files import MAX_BYTES, FileLine, read_lines
-from mfgviz.bom.intake import Imported, import_lines, lock
+from mfgviz.bom.intake import Imported, chunks, import_lines, lock
 from mfgviz.bom.reading import (
     Child,
     Current,
@@ -28,6 +28,7 @@ __all__ = [
     "TreeRow",
     "Use",
     "ancestors",
+    "chunks",
     "contents",
     "current_revisions",
     "import_lines",
