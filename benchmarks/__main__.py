@@ -11,12 +11,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import geometry, http, queue, service
+from benchmarks import automation, geometry, http, queue, service
 from benchmarks.servers import Servers
 
 BENCHMARKS: dict[str, Callable[[Servers], dict[str, float]]] = {
     "queue": queue.run,
     "http": http.run,
+    "automation": automation.run,
     "geometry": geometry.run,
     "service": service.run,
 }
@@ -27,6 +28,7 @@ BARS: dict[str, tuple[str, float]] = {
     "http_submit_p99_ms": ("<=", 30),
     "events_lost": ("<=", 0),
     "server_growth_mb": ("<=", 32),
+    "rule_events_per_s": (">=", 500),
     "maps_1024_cold_s": ("<=", 4.0),
     "maps_1024_cached_s": ("<=", 0.05),
     "service_over_raw": (">=", 1.0),

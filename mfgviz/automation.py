@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session, contains_eager
 
-from mfgviz import rules
+from mfgviz import rule_runs
 from mfgviz.errors import MfgvizError, UnavailableError
 from mfgviz.journal import tell_refusal
 from mfgviz.queue import TASK_RENDER
@@ -34,7 +34,7 @@ RING_AT_MOST = 64
 
 # What follows from events: each gets all events of a batch, and answers with the ids of jobs that wait now.
 Handler = Callable[[Session, Settings, Sequence[Event]], list[int]]
-HANDLERS: tuple[Handler, ...] = (rules.follow,)
+HANDLERS: tuple[Handler, ...] = (rule_runs.follow,)
 
 
 def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:
@@ -43,18 +43,22 @@ def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:
     Raises:
         UnavailableError: a service does not answer; what is left waits.
     """
-    taken = 0
+    taken, rung = 0, 0
     while True:
         try:
-            count = _take(runtime, limit)
+            count, new_jobs = _take(runtime, limit)
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - whichever event it was, the others go on
             log.warning("a batch of events failed (%s): one after the other now", error)
-            count = _one_by_one(runtime, limit)
+            count, new_jobs = _one_by_one(runtime, limit)
         taken += count
         if not count:
             return taken
+        # Workers who are woken ring on for what more waits.
+        ringing = new_jobs[: RING_AT_MOST - rung]
+        runtime.doorbell.ring(TASK_RENDER, ringing)
+        rung += len(ringing)
 
 
 def has_events(session: Session) -> bool:
@@ -76,12 +80,13 @@ def _waiting(limit: int) -> Select[int]:
     return select(Event.id).where(Event.delivered_at.is_(None), available).order_by(Event.id).limit(limit)
 
 
-def _take(runtime: Runtime, limit: int, only: int | None = None) -> int:
+def _take(runtime: Runtime, limit: int, only: int | None = None) -> tuple[int, list[int]]:
+    """Follow some events, or that one, in one transaction: how many there were, and the jobs that wait."""
     with runtime.db.begin() as session:
         waiting = _waiting(limit) if only is None else _waiting(1).where(Event.id == only)
         ids = list(session.scalars(waiting.with_for_update(skip_locked=True)))
         if not ids:
-            return 0
+            return 0, []
         events = _loaded(session, ids)
         unread = {event.id for event in events if _waits_for_its_file(event)}
         ready = [event for event in events if event.id not in unread]
@@ -91,9 +96,7 @@ def _take(runtime: Runtime, limit: int, only: int | None = None) -> int:
         _put_off(session, unread)
         done = update(Event).where(Event.id.in_([event.id for event in ready])).values(delivered_at=utcnow())
         session.execute(done.execution_options(synchronize_session=False))
-    if new_jobs:
-        runtime.doorbell.ring(TASK_RENDER, new_jobs[:RING_AT_MOST])
-    return len(ids)
+    return len(ids), new_jobs
 
 
 def _loaded(session: Session, ids: Sequence[int]) -> list[Event]:
@@ -127,18 +130,19 @@ def _put_off(session: Session, ids: set[int]) -> None:
         session.execute(statement.execution_options(synchronize_session=False))
 
 
-def _one_by_one(runtime: Runtime, limit: int) -> int:
+def _one_by_one(runtime: Runtime, limit: int) -> tuple[int, list[int]]:
     with runtime.db.read() as session:
         ids = list(session.scalars(_waiting(limit)))
+    new_jobs: list[int] = []
     for event_id in ids:
         try:
-            _take(runtime, 1, event_id)
+            new_jobs += _take(runtime, 1, event_id)[1]
         except UnavailableError:
             raise
         except Exception as error:
             log.exception("event %d", event_id)
             _put_aside(runtime, event_id, error)
-    return len(ids)
+    return len(ids), new_jobs
 
 
 def _put_aside(runtime: Runtime, event_id: int, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """Rules: what an event shall cause. A rule is an event's kind, a condition, and what to ask for.
 
-`consider` only looks: which jobs a rule asks for on an event, and what of these exists already. `follow` does
-it, for all events of a batch at once, and writes for each rule and event what came of it, once.
+`consider` only looks: which jobs a rule asks for on an event, and what of these exists already.
+`mfgviz.rule_runs` does it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session
 
 from mfgviz import jobs
 from mfgviz.catalog import check_text
@@ -29,9 +29,9 @@ from mfgviz.errors import (
 )
 from mfgviz.filters import Filter, compile_filter, value_of
 from mfgviz.intake import Ask, FidelityDefaults, Lookup, ask_from_json, prepare
-from mfgviz.jobs import Link, Submission
-from mfgviz.journal import audit, tell_refusal
-from mfgviz.records import Event, PartRevision, Rule, RuleRun, RuleRunJob
+from mfgviz.jobs import Submission
+from mfgviz.journal import audit
+from mfgviz.records import Event, Rule
 from mfgviz.settings import Settings
 from mfgviz.unchanged import Origin, find_origins
 from mfgviz.vocabulary import EventKind, RuleOutcome
@@ -175,14 +175,6 @@ def remove_rule(session: Session, rule: Rule, actor: str) -> None:
     audit(session, actor, "rule.removed", rule.name, {"on": rule.event_kind, "where": rule.condition})
 
 
-def list_runs(session: Session, rule: Rule | None = None, limit: int = 50) -> list[RuleRun]:
-    """What rules did, or one of them, the newest first."""
-    revision = joinedload(RuleRun.event).joinedload(Event.revision).joinedload(PartRevision.part)
-    query = select(RuleRun).order_by(RuleRun.id.desc()).limit(limit)
-    query = query.options(revision, joinedload(RuleRun.rule), selectinload(RuleRun.jobs))
-    return list(session.scalars(query if rule is None else query.where(RuleRun.rule_id == rule.id)))
-
-
 def _check_condition(new: NewRule) -> None:
     if new.condition is None:
         if not new.everything:
@@ -304,70 +296,3 @@ def _asked(lookup: Lookup, considered: Considered) -> list[Submission]:
         log.exception("rule %s", rule.name)
         considered.error = MfgvizError(f"{type(error).__name__}: {error}")
     return []
-
-
-# -- doing it ---------------------------------------------------------------------------------------------
-def follow(session: Session, settings: Settings, events: Sequence[Event]) -> list[int]:
-    """Do what rules say of events, each rule of each event once; the ids of the new jobs."""
-    index = RuleIndex(enabled_rules(session, {event.kind for event in events}))
-    pairs = [(rule, event) for event in events for rule in index.matching(event)]
-    done = _done(session, [event for _, event in pairs])
-    pairs = [(rule, event) for rule, event in pairs if (rule.id, event.id) not in done]
-    # Two who follow events of one revision at the same time do so one after the other, and render once.
-    jobs.lock_revisions(session, {event.revision_id for _, event in pairs if event.revision_id})
-    considered = consider(session, settings, pairs)
-    for rule, error in index.broken:
-        considered += [
-            Considered(rule, event, error=error)
-            for event in events
-            if event.kind == rule.event_kind and (rule.id, event.id) not in done
-        ]
-    links: dict[tuple[int, str, int], int] = {}
-    new_jobs: list[int] = []
-    for one in considered:
-        new_jobs += _carry_out(session, one, links)
-    return new_jobs
-
-
-def _done(session: Session, events: Sequence[Event]) -> set[tuple[int, int]]:
-    ids = {event.id for event in events}
-    query = select(RuleRun.rule_id, RuleRun.event_id).where(RuleRun.event_id.in_(ids))
-    return {(row.rule_id, row.event_id) for row in session.execute(query)} if ids else set()
-
-
-def _carry_out(session: Session, considered: Considered, links: dict[tuple[int, str, int], int]) -> list[int]:
-    """Submit what is missing, link what is not in `links` yet, and write down what came of it."""
-    rule, event = considered.rule, considered.event
-    requester = event.actor or rule.created_by
-    answers: dict[int, How] = {}
-    fresh = [one.submission for one in considered.answers if one.how == "new"]
-    submitted = jobs.submit(session, fresh, requester) if fresh else []
-    for made in submitted:
-        answers[made.job_id] = made.how
-    for one in considered.answers:
-        if one.job_id is not None:
-            answers[one.job_id] = one.how
-        elif one.origin is not None:
-            wanted = one.submission
-            key = (wanted.revision_id, wanted.request.fingerprint(), wanted.fidelity_retries)
-            if key not in links:
-                link = Link(wanted, one.origin.job_id, requester, one.origin.note)
-                links[key] = jobs.link(session, link)
-            answers[links[key]] = "linked"
-    run = RuleRun(
-        rule_id=rule.id,
-        event_id=event.id,
-        outcome=considered.outcome,
-        error_code=considered.error.code if considered.error else None,
-        message=considered.told[:2000],
-        jobs=[RuleRunJob(job_id=job_id, how=how) for job_id, how in sorted(answers.items())],
-    )
-    session.add(run)
-    if considered.error is not None:
-        subject = f"rule {rule.name}"
-        tell_refusal(session, EventKind.RULE_FAILED, requester, subject, considered.error, event.revision_id)
-    elif answers:
-        told = {"rule": rule.name, "event": event.id, "jobs": sorted(answers), "told": considered.told}
-        subject = event.revision.reference if event.revision else ""
-        audit(session, requester, "rule.applied", subject, told)
-    return [made.job_id for made in submitted if made.how == "new"]

@@ -89,7 +89,7 @@ class Connection:
         """Close the connections."""
         self._http.close()
 
-    def _get(self, kind: type[M], path: str, **query: Any) -> M:
+    def _get(self, kind: type[M], path: str, /, **query: Any) -> M:
         given = {key: value for key, value in query.items() if value not in (None, "")}
         return parse(kind, again(lambda: self._request("GET", path, params=given)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from mfgviz import catalog, rules, wire
+from mfgviz import catalog, rule_runs, rules, wire
 from mfgviz.contexts import context_of_event
 from mfgviz.filters import compile_filter, value_of
 from mfgviz.records import Event, PartRevision, Rule, RuleRun
@@ -94,7 +94,7 @@ class AutomationService(Base):
         """What rules did, or one of them, the newest first. Raises RuleNotFoundError."""
         with self.runtime.db.read() as session:
             rule = rules.get_rule(session, name) if name is not None else None
-            return [run_of(one) for one in rules.list_runs(session, rule, limit)]
+            return [run_of(one) for one in rule_runs.list_runs(session, rule, limit)]
 
 
 def rule_of(rule: Rule) -> wire.Rule:
