@@ -197,6 +197,12 @@ LIFECYCLE_MOVES: dict[LifecycleState, frozenset[LifecycleState]] = {
     ),
 }
 
+BATCH_MOVES: dict[BatchState, frozenset[BatchState]] = {
+    BatchState.OPEN: frozenset({BatchState.PAUSED, BatchState.CANCELLED}),
+    BatchState.PAUSED: frozenset({BatchState.OPEN, BatchState.CANCELLED}),
+    BatchState.CANCELLED: frozenset(),
+}
+
 REVIEW_MOVES: dict[ReviewState, frozenset[ReviewState]] = {
     ReviewState.PROPOSED: frozenset({ReviewState.APPROVED, ReviewState.REJECTED, ReviewState.SUPERSEDED}),
     ReviewState.APPROVED: frozenset({ReviewState.PROPOSED, ReviewState.REJECTED, ReviewState.SUPERSEDED}),
