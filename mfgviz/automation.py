@@ -8,6 +8,7 @@ what another one has. So nothing here may rely on an order of events.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Select, select, update
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session, contains_eager
 
 from mfgviz import rule_runs
 from mfgviz.errors import MfgvizError, UnavailableError
-from mfgviz.journal import tell_refusal
+from mfgviz.journal import came_from, tell_refusal
 from mfgviz.queue import TASK_RENDER
 from mfgviz.records import Event, Geometry, PartRevision, utcnow
 from mfgviz.runtime import Runtime
@@ -43,6 +44,14 @@ def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:
     Raises:
         UnavailableError: a service does not answer; what is left waits.
     """
+    door = came_from.set({"door": "automation", "host": os.uname().nodename})
+    try:
+        return _process(runtime, limit)
+    finally:
+        came_from.reset(door)
+
+
+def _process(runtime: Runtime, limit: int) -> int:
     taken, rung = 0, 0
     while True:
         try:

@@ -48,6 +48,13 @@ def list_runs(session: Session, rule: Rule | None = None, limit: int = 50) -> li
     return list(session.scalars(query if rule is None else query.where(RuleRun.rule_id == rule.id)))
 
 
+def rules_of_job(session: Session, job_id: int) -> list[str]:
+    """The names of the rules that a job answers, in the order they asked."""
+    query = select(Rule.name).join(RuleRun, RuleRun.rule_id == Rule.id)
+    query = query.join(RuleRunJob, RuleRunJob.run_id == RuleRun.id).where(RuleRunJob.job_id == job_id)
+    return list(dict.fromkeys(session.scalars(query.order_by(RuleRun.id))))
+
+
 def _done(session: Session, events: Sequence[Event]) -> set[tuple[int, int]]:
     query = select(RuleRun.rule_id, RuleRun.event_id)
     rows = session.execute(query.where(RuleRun.event_id.in_([event.id for event in events])))

@@ -103,7 +103,7 @@ def _entry(entry: dict[str, Any], out: Output) -> dict[str, Any]:
     if out.as_json:
         return entry
     door = entry["details"].get("door", {})
-    where = " ".join(str(door[key]) for key in ("door", "address", "token") if key in door)
+    where = " ".join(str(door[key]) for key in ("door", "host", "address", "token") if key in door)
     return entry | {"from": where or "command line", "told": _told(entry["details"], "door")}
 
 

@@ -15,6 +15,7 @@ from mfgviz import (
     intake,
     jobs,
     renditions,
+    rule_runs,
     templates,
     wire,
 )
@@ -242,6 +243,7 @@ def whole_job(session: Session, job_id: int) -> wire.Job:
         "renders": [one.id for one in job.renditions],
         "attempts": [attempt_of(one) for one in job.attempts],
         "request": job.request,
+        "rules": rule_runs.rules_of_job(session, job_id),
     }
     return job_of(job).model_copy(update=whole)
 

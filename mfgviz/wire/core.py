@@ -327,6 +327,7 @@ class Job(Answer):
     notes: list[str] = Field(description="What to know of the pictures, such as a prompt that was cut.")
     attempts: list[Attempt] | None = Field(None, description="Only where one job is shown.")
     request: dict[str, Any] | None = Field(None, description="All that decides the picture.")
+    rules: list[str] | None = Field(None, description="Rules that it answers; only where one job is shown.")
     created_at: Moment = Field(description="When it was queued.")
     started_at: Moment | None = Field(None, description="When it was last begun.")
     finished_at: Moment | None = Field(None, description="When it ended.")
