@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -80,7 +81,7 @@ def _levels() -> list[list[str]]:
 def _lines(levels: list[list[str]], pick: random.Random) -> list[FileLine]:
     """So many lines: each part in one assembly of the level above, the rest between random neighbours."""
     pairs: dict[tuple[str, str], None] = {}
-    for above, level in zip(levels, levels[1:], strict=False):
+    for above, level in itertools.pairwise(levels):
         for number in level:
             pairs[pick.choice(above), number] = None
     while len(pairs) < LINES:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from mfgviz import bom
+from mfgviz.errors import InvalidRequestError
+from mfgviz.jobs import Submission
 from mfgviz.journal import audit, emit
-from mfgviz.records import BomLine, Event, Geometry, Part, PartRevision, Rendition, utcnow
+from mfgviz.records import BomLine, Event, Geometry, Part, PartRevision, RenderJob, Rendition, utcnow
+from mfgviz.requests import RenderRequest
 from mfgviz.settings import Settings
-from mfgviz.vocabulary import FROZEN_STATES, EventKind, GeometryState, LifecycleState
+from mfgviz.vocabulary import (
+    FROZEN_STATES,
+    EventKind,
+    FidelityPolicy,
+    GeometryState,
+    JobState,
+    LifecycleState,
+    Priority,
+)
+
+MAX_REQUESTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,11 @@ def follow(session: Session, _settings: Settings, events: Sequence[Event]) -> li
     """
     for event in events:
         revision = event.revision
-        if event.kind == EventKind.REVISION_RELEASED and revision is not None and _is_usable(revision.geometry):
+        if (
+            event.kind == EventKind.REVISION_RELEASED
+            and revision is not None
+            and _is_usable(revision.geometry)
+        ):
             bom.lock(session)
             for replaced in _replaced(session, revision):
                 _mark(session, event, replaced)
@@ -101,3 +118,73 @@ def _mark(session: Session, event: Event, replaced: _Replaced) -> None:
     assert event.revision is not None
     told = {"because": replaced.reason, "revisions": len(rows), "renders": sum(row[3] for row in rows)}
     audit(session, event.actor, "renders.marked_stale", event.revision.reference, told)
+
+
+# -- making them again --------------------------------------------------------------------------------------
+def outdated(session: Session, max_attempts: int, revision_id: int | None = None) -> list[Submission]:
+    """What to submit so that stale renders, of all revisions or of one, are made again: the same requests,
+    for the CAD file that the revision shows now, forced. What waits already or was made again since, and what
+    is obsolete, is left out.
+
+    Raises:
+        InvalidRequestError: they are more than may be asked for at once.
+    """
+    wanted: dict[tuple[int, str, int], Submission] = {}
+    for job in _stale_jobs(session, revision_id):
+        assert job.revision.geometry is not None
+        request = RenderRequest.from_json(job.request)
+        request = replace(request, geometry_digest=job.revision.geometry.digest)
+        wanted[job.revision_id, request.fingerprint(), job.fidelity_retries] = Submission(
+            revision_id=job.revision_id,
+            request=request,
+            priority=Priority(job.priority),
+            forced=True,
+            max_attempts=max_attempts,
+            fidelity_policy=FidelityPolicy(job.fidelity_policy),
+            fidelity_retries=job.fidelity_retries,
+        )
+    for key in _fresh(session, wanted):
+        wanted.pop(key, None)
+    return list(wanted.values())
+
+
+def _stale_jobs(session: Session, revision_id: int | None) -> list[RenderJob]:
+    query = (
+        select(RenderJob)
+        .join(RenderJob.revision)
+        .join(PartRevision.geometry)
+        .where(
+            RenderJob.id.in_(select(Rendition.job_id).where(Rendition.stale_at.is_not(None))),
+            PartRevision.state != LifecycleState.OBSOLETE,
+            Geometry.state != GeometryState.UNUSABLE,
+        )
+        .options(contains_eager(RenderJob.revision).contains_eager(PartRevision.geometry))
+        .order_by(RenderJob.id)
+        .limit(MAX_REQUESTS + 1)
+    )
+    if revision_id is not None:
+        query = query.where(RenderJob.revision_id == revision_id)
+    found = list(session.scalars(query))
+    if len(found) > MAX_REQUESTS:
+        raise InvalidRequestError(
+            f"The stale renders are of more than {MAX_REQUESTS:,} jobs.",
+            remedy="Choose a revision; a rule on revision.stale renders them as they become so.",
+        )
+    return found
+
+
+def _fresh(session: Session, keys: Collection[tuple[int, str, int]]) -> Iterator[tuple[int, str, int]]:
+    """Those of the pictures that wait, or that are there and not stale."""
+    is_there = (
+        select(Rendition.id).where(Rendition.job_id == RenderJob.id, Rendition.stale_at.is_(None)).exists()
+    )
+    for chunk in bom.chunks({key[0] for key in keys}):
+        query = select(RenderJob.revision_id, RenderJob.fingerprint, RenderJob.fidelity_retries).where(
+            RenderJob.revision_id.in_(chunk),
+            or_(
+                RenderJob.state.in_((JobState.QUEUED, JobState.RUNNING)),
+                and_(RenderJob.state == JobState.SUCCEEDED, is_there),
+            ),
+        )
+        for row in session.execute(query):
+            yield row.revision_id, row.fingerprint, row.fidelity_retries

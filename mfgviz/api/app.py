@@ -19,7 +19,7 @@ from mfgviz.api import problems
 from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
-from mfgviz.api.routes import chronicle, jobs, parts, renders, rest, revisions, rules
+from mfgviz.api.routes import bom, chronicle, jobs, parts, renders, rest, revisions, rules
 from mfgviz.errors import MfgvizError
 from mfgviz.runtime import Runtime
 from mfgviz.service import API, Service
@@ -32,13 +32,15 @@ THREADS = 11
 FORGET_EVERY_S = 3600.0
 # How long open event streams may keep a server that stops.
 SHUTDOWN_S = 3
-UPLOADS = ("/geometry", "/images")
+UPLOADS = ("/geometry", "/images", "/bom/lines")
 ROUTERS = (
     parts.router,
     revisions.router,
     jobs.router,
     renders.router,
     renders.images,
+    bom.router,
+    bom.batches,
     rules.router,
     chronicle.router,
     rest.router,

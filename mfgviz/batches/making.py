@@ -170,12 +170,16 @@ def _in_query(session: Session, query: str) -> Iterator[PartRevision]:
     """The current revisions of all parts that fit, read by parts."""
     wanted, last = compile_filter(query), 0
     while True:
-        parts = session.scalars(select(Part.id).where(Part.id > last).order_by(Part.id).limit(PARTS_AT_ONCE)).all()
+        parts = session.scalars(
+            select(Part.id).where(Part.id > last).order_by(Part.id).limit(PARTS_AT_ONCE)
+        ).all()
         if not parts:
             return
         last = parts[-1]
         ids = [current.id for current in bom.current_revisions(session, parts).values()]
-        for revision in session.scalars(_loaded().where(PartRevision.id.in_(ids)).order_by(PartRevision.part_id)):
+        for revision in session.scalars(
+            _loaded().where(PartRevision.id.in_(ids)).order_by(PartRevision.part_id)
+        ):
             if wanted.matches(context_of(revision)):
                 yield revision
 
@@ -184,9 +188,7 @@ def _loaded() -> Any:
     return select(PartRevision).options(joinedload(PartRevision.part), joinedload(PartRevision.geometry))
 
 
-def _pictures(
-    session: Session, settings: Settings, found: _Found, ask: Mapping[str, Any]
-) -> list[_Picture]:
+def _pictures(session: Session, settings: Settings, found: _Found, ask: Mapping[str, Any]) -> list[_Picture]:
     lookup = Lookup(session, settings.default_model, settings.max_attempts, FidelityDefaults.of(settings))
     base = ask_from_json({**ask, "revision": "?"})
     pictures: dict[tuple[int, str, int], _Picture] = {}
@@ -304,8 +306,8 @@ def note_of(reference: str) -> str:
 
 # -- what follows from pictures -----------------------------------------------------------------------------
 def follow(session: Session, settings: Settings, events: Sequence[Event]) -> list[int]:
-    """Link pictures that were attached to the revisions that wait for them; the ids of jobs that had to be made
-    instead, because what they waited for cannot be taken over."""
+    """Link pictures that were attached to the revisions that wait for them; the ids of jobs that had to be
+    made instead, because what they waited for cannot be taken over."""
     attached = [event for event in events if event.kind == EventKind.RENDER_ATTACHED]
     leaders = {job for event in attached if isinstance(job := event.payload.get("job"), int)}
     if not leaders:

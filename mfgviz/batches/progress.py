@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from mfgviz.records import Attempt, Batch, BatchItem, RenderJob, seconds_between, utcnow
@@ -18,7 +18,7 @@ class Progress:
     such pictures are queued.
 
     `jobs` were made for the batch itself. `worker_s` is the time, in seconds, that workers spent on these so
-    far; `eta_s` how long the rest takes if it goes on as before, None while nothing has ended or it is paused.
+    far; `eta_s` how long the rest takes if it goes on as before, None while nobody can say.
     """
 
     items: int = 0
@@ -82,7 +82,7 @@ def finished(progress: Progress) -> int:
     return progress.items - progress.running - progress.queued
 
 
-def _items(batch_ids: Collection[int]):  # type: ignore[no-untyped-def]
+def _items(batch_ids: Collection[int]) -> Select[int, str, int]:
     own, leader = aliased(RenderJob), aliased(RenderJob)
     state = func.coalesce(own.state, leader.state)
     word = case(
@@ -123,9 +123,7 @@ def _paces(session: Session, batch_ids: Collection[int]) -> dict[int, tuple[int,
     """Of each batch how many jobs it made, how many have not ended, and how long one has taken so far."""
     is_over = RenderJob.state.in_((JobState.SUCCEEDED, JobState.FAILED)) & RenderJob.started_at.is_not(None)
     waits = RenderJob.state.in_((JobState.QUEUED, JobState.RUNNING))
-    span = seconds_between(
-        func.min(RenderJob.started_at), func.max(case((is_over, RenderJob.finished_at)))
-    )
+    span = seconds_between(func.min(RenderJob.started_at), func.max(case((is_over, RenderJob.finished_at))))
     linked = select(BatchItem.job_id).where(
         BatchItem.batch_id.in_(batch_ids), BatchItem.leader_id.is_not(None), BatchItem.job_id.is_not(None)
     )

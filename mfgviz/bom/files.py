@@ -1,4 +1,4 @@
-"""Files of bills of material: CSV with a head, or a JSON object a line. Every line is read before one is used."""
+"""Files of bills of material: CSV with a head, or JSON. Every line is read before one is used."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _json_rows(text: str, what: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             raise UnreadableBomError(f"{what}, line {number}: it is no JSON: {error}.") from error
         if not isinstance(row, dict) or not set(COLUMNS[:3]) <= set(row) <= set(COLUMNS):
             raise UnreadableBomError(
-                f"{what}, line {number}: it is no object with parent, child, quantity and, where there is one, "
+                f"{what}, line {number}: it is no object with parent, child and quantity, and perhaps "
                 "position."
             )
         yield number, row

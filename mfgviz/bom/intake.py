@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from mfgviz.bom.files import Complaints, FileLine
 from mfgviz.errors import BomCycleError, UnknownBomPartError
 from mfgviz.jobs.queries import IDS_AT_ONCE
-from mfgviz.records import AuditEntry, BomLine, Part, PartRevision
 from mfgviz.journal import door_of
+from mfgviz.records import AuditEntry, BomLine, Part, PartRevision
 
 T = TypeVar("T")
 # Of our advisory locks, the one of all bills of material.

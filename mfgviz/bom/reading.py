@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     CTE,
@@ -78,7 +79,7 @@ class Use:
     total: float
 
 
-# -- which revision -------------------------------------------------------------------------------------------
+# -- which revision --------------------------------------------------------------------------------------
 def current_revisions(session: Session, part_ids: Collection[int]) -> dict[int, Current]:
     """The current revision of each part that has revisions."""
     found: dict[int, tuple[tuple[int, int], Current]] = {}
@@ -108,14 +109,14 @@ def _is_current(revision: type[PartRevision]) -> ColumnElement[bool]:
     return revision.id == first
 
 
-# -- downwards -------------------------------------------------------------------------------------------------
+# -- downwards -------------------------------------------------------------------------------------------
 def contents(session: Session, roots: Iterable[int]) -> dict[int, list[Child]]:
     """The lines of each revision that can be reached from the roots, by position and part."""
     found: dict[int, list[Child]] = {}
     ahead = set(roots)
     while ahead:
         found |= {revision_id: [] for revision_id in ahead}
-        rows = []
+        rows: list[Any] = []
         for chunk in chunks(ahead):
             query = (
                 select(
@@ -156,7 +157,7 @@ def tree(session: Session, root: int, depth: int | None = None) -> tuple[list[Tr
     return rows, False
 
 
-# -- upwards ---------------------------------------------------------------------------------------------------
+# -- upwards ---------------------------------------------------------------------------------------------
 def lines_of(part_id: Value, revision_id: Value | None = None) -> ColumnElement[bool]:
     """The lines that mean a part, or that mean one of its revisions now."""
     mine = BomLine.child_part_id == part_id
@@ -175,7 +176,9 @@ def ancestors(lines: ColumnElement[bool]) -> CTE:
     """
     first = aliased(PartRevision)
     parents = select(BomLine.parent_id).where(lines)
-    base = select(first.id, first.part_id, _is_current(first).label("is_current")).where(first.id.in_(parents))
+    base = select(first.id, first.part_id, _is_current(first).label("is_current")).where(
+        first.id.in_(parents)
+    )
     up = base.cte("up", recursive=True)
     line, above = aliased(BomLine), aliased(PartRevision)
     step = (
@@ -204,7 +207,9 @@ def uses_query(*, of_revision: bool) -> Select[int | None, int, float, str, str,
     above = select(up.c.id, line.parent_id, line.quantity).select_from(up).join(line, _means(line, up))
     way = union_all(lowest, above).subquery("way")
     return (
-        select(way.c.child, way.c.parent_id, way.c.quantity, Part.number, PartRevision.label, PartRevision.state)
+        select(
+            way.c.child, way.c.parent_id, way.c.quantity, Part.number, PartRevision.label, PartRevision.state
+        )
         .select_from(way)
         .join(PartRevision, PartRevision.id == way.c.parent_id)
         .join(Part, Part.id == PartRevision.part_id)
@@ -260,4 +265,3 @@ def _totals(up: dict[int, dict[int, float]]) -> dict[int, float]:
             if not missing[parent]:
                 ahead.append(parent)
     return totals
-

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from mfgviz.client.administration import AdministrationClient
 from mfgviz.client.automation import AutomationClient
+from mfgviz.client.bom import BomClient
 from mfgviz.client.catalogue import CatalogueClient
 from mfgviz.client.chronicle import ChronicleClient
 from mfgviz.client.connection import TOKEN_MARK
@@ -24,7 +25,13 @@ __all__ = ["TOKEN_MARK", "Client"]
 
 
 class Client(
-    CatalogueClient, WorkClient, PictureClient, AutomationClient, ChronicleClient, AdministrationClient
+    CatalogueClient,
+    WorkClient,
+    BomClient,
+    PictureClient,
+    AutomationClient,
+    ChronicleClient,
+    AdministrationClient,
 ):
     """One server, one token. Safe to use from several threads.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Update, func, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from mfgviz.errors import BatchNotFoundError, IllegalMoveError
@@ -34,27 +34,29 @@ def release(session: Session, batch_id: int, actor: str) -> Batch:
     """Let a paused batch go on, with turns of now: its old ones would come before all that was submitted
     meanwhile. Raises BatchNotFoundError, IllegalMoveError."""
     batch = _move(session, batch_id, BatchState.OPEN)
-    mine = (RenderJob.batch_id == batch_id, RenderJob.held)
-    waiting = (*mine, RenderJob.state == JobState.QUEUED)
+    mine = and_(RenderJob.batch_id == batch_id, RenderJob.held)
+    waiting = and_(mine, RenderJob.state == JobState.QUEUED)
     turns = session.execute(
         select(RenderJob.priority, func.min(RenderJob.turn), func.max(RenderJob.turn))
-        .where(*waiting)
+        .where(waiting)
         .group_by(RenderJob.priority)
     ).all()
-    new = take_turns(session, batch.requester, {priority: last - first + 1 for priority, first, last in turns})
+    new = take_turns(
+        session, batch.requester, {priority: last - first + 1 for priority, first, last in turns}
+    )
     for priority, first, _ in turns:
         later = RenderJob.turn + (next(new[priority]) - first)
-        session.execute(_jobs(*waiting, RenderJob.priority == priority).values(turn=later))
+        session.execute(_jobs(waiting, RenderJob.priority == priority).values(turn=later))
     # Nobody rings for jobs that are held: the sweep, or whoever lets them go, does so now.
-    freed = _jobs(*mine).values(held=False, rung_at=None)
+    freed = _jobs(mine).values(held=False, rung_at=None)
     ids = session.scalars(freed.returning(RenderJob.id)).all()
     audit(session, actor, "batch.resumed", f"batch {batch_id}", {"freed": len(ids)})
     return batch
 
 
 def cancel_batch(session: Session, batch_id: int, actor: str) -> Batch:
-    """Cancel all of a batch's jobs that have not ended: waiting ones at once, running ones within a step; what
-    waits to be taken over is not. Jobs that it only joined go on.
+    """Cancel all of a batch's jobs that have not ended: waiting ones at once, running ones within a step;
+    what waits to be taken over is not. Jobs that it only joined go on.
 
     Raises:
         BatchNotFoundError: there is no such batch.
@@ -68,7 +70,7 @@ def cancel_batch(session: Session, batch_id: int, actor: str) -> Batch:
     running = _jobs(mine, RenderJob.state == JobState.RUNNING).values(cancel_requested=True)
     stopping = session.scalars(running.returning(RenderJob.id)).all()
     # One that is retried by itself later is not held by a batch that is no more.
-    session.execute(_jobs(mine, RenderJob.held).values(held=False))
+    session.execute(_jobs(and_(mine, RenderJob.held)).values(held=False))
     told = {"cancelled": len(cancelled), "stopping": len(stopping)}
     audit(session, actor, "batch.cancelled", f"batch {batch_id}", told)
     return batch

@@ -77,7 +77,9 @@ def link_all(session: Session, wanted: Sequence[Link]) -> list[int]:
     copies = [_row(link, job_id, origin) for link, job_id, origin in places]
     made = insert(Rendition).returning(Rendition.id, sort_by_parameter_order=True)
     renders: dict[int, list[int]] = {job_id: [] for job_id in job_ids}
-    for (_, job_id, _), render_id in zip(places, session.scalars(made, copies) if copies else (), strict=True):
+    for (_, job_id, _), render_id in zip(
+        places, session.scalars(made, copies) if copies else (), strict=True
+    ):
         renders[job_id].append(render_id)
     for one, job_id in zip(wanted, job_ids, strict=True):
         told = {"job": job_id, "renders": renders[job_id], "linked_from": one.origin_id}

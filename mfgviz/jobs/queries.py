@@ -125,9 +125,7 @@ def why(session: Session, job_id: int) -> WaitReport:
 def position_of(session: Session, job_id: int) -> int | None:
     """1 for the next to be served; None for a job that does not wait, is held, or is not there."""
     at = session.execute(
-        select(RenderJob.priority, RenderJob.turn).where(
-            RenderJob.id == job_id, IS_READY
-        )
+        select(RenderJob.priority, RenderJob.turn).where(RenderJob.id == job_id, IS_READY)
     ).one_or_none()
     if at is None:
         return None
@@ -160,10 +158,7 @@ def _told_of_waiting(
 
 
 def _told_of_held(job: RenderJob) -> str:
-    return (
-        f"Its batch is paused: `mfgviz batches resume {job.batch_id}` lets batch {job.batch_id} go on, and it is "
-        "not served before."
-    )
+    return f"Its batch is paused; `mfgviz batches resume {job.batch_id}` lets it go on."
 
 
 def _told_of(job: RenderJob) -> str:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from mfgviz.service.administration import AdministrationService
 from mfgviz.service.automation import AutomationService
+from mfgviz.service.bom import BomService
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.chronicle import ChronicleService
 from mfgviz.service.pictures import PictureService
 from mfgviz.service.shown import API, check_file_name
-from mfgviz.service.work import WorkService
 
 __all__ = ["API", "Service", "check_file_name"]
 
 
 class Service(
-    CatalogueService, WorkService, PictureService, AutomationService, ChronicleService, AdministrationService
+    CatalogueService, BomService, PictureService, AutomationService, ChronicleService, AdministrationService
 ):
     """The doors' common floor, for one requester.
 

@@ -6,5 +6,6 @@ The CLI's `--json` prints the same fields. Times are UTC; sizes are bytes, lengt
 from __future__ import annotations
 
 from mfgviz.wire.automation import *
+from mfgviz.wire.bom import *
 from mfgviz.wire.core import *
 from mfgviz.wire.rules import *

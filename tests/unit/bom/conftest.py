@@ -13,7 +13,10 @@ from mfgviz.database import Database
 from mfgviz.records import Part, PartRevision
 from mfgviz.vocabulary import LifecycleState
 
-TABLES = "batch_items, attempts, renditions, render_jobs, batches, bom_lines, events, audit_entries, part_revisions, geometries, parts"
+TABLES = (
+    "batch_items, attempts, renditions, render_jobs, batches, bom_lines, events, audit_entries, "
+    "part_revisions, geometries, parts"
+)
 
 
 def wipe(db: Database) -> None:
@@ -32,9 +35,7 @@ def shape_of(letter: str) -> tuple[str, str]:
     return digest, f"shape {letter[0]}"
 
 
-def add(
-    session: Session, reference: str, shape: str | None = None, state: str = "in_work"
-) -> PartRevision:
+def add(session: Session, reference: str, shape: str | None = None, state: str = "in_work") -> PartRevision:
     """A revision, its part where there is none, and a CAD file of that shape that was read."""
     number, _, label = reference.partition("@")
     if session.scalar(select(Part.id).where(Part.number == number)) is None:
