@@ -7,27 +7,36 @@ import random
 import time
 from collections.abc import Callable
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 
+from benchmarks.queue import CAPABILITIES
 from benchmarks.servers import Servers
-from mfgviz import bom
+from mfgviz import batches, bom
+from mfgviz.batches import Over
 from mfgviz.bom import FileLine
 from mfgviz.database import Database
-from mfgviz.records import Part, PartRevision
+from mfgviz.models import add_model
+from mfgviz.models_folder import ModelSpec
+from mfgviz.records import Geometry, Part, PartRevision
+from mfgviz.settings import Settings
 
 LINES, LEVELS, GROWTH = 100_000, 12, 2.0
 # Each part is in one assembly of the level above, and some of them in more.
 USES = 1.5
 LOOKS = 400
+BATCH_LINES, BATCH_SHAPES, BATCH_VIEWS = 2_000, 300, ("iso", "front")
 
 
 def run(servers: Servers) -> dict[str, float]:
-    """Times of an import and of where-used."""
-    db = servers.fresh_database()
-    try:
-        return _where_used(db)
-    finally:
-        db.dispose()
+    """Times of an import, of where-used, and of a batch."""
+    figures: dict[str, float] = {}
+    for part in (_where_used, _batch):
+        db = servers.fresh_database()
+        try:
+            figures |= part(db)
+        finally:
+            db.dispose()
+    return figures
 
 
 def _where_used(db: Database) -> dict[str, float]:
@@ -111,3 +120,44 @@ def _part_ids(db: Database, numbers: list[str]) -> list[int]:
     with db.read() as session:
         found = dict(session.execute(select(Part.number, Part.id).where(Part.number.in_(numbers))).all())
     return [found[number] for number in numbers]
+
+
+# -- a batch ------------------------------------------------------------------------------------------------
+def _batch(db: Database) -> dict[str, float]:
+    """From the request to the committed jobs: a bill of material of 2,000 lines, with 300 shapes."""
+    numbers = [f"B-{n:05d}" for n in range(BATCH_LINES)]
+    with db.begin() as session:
+        spec = ModelSpec("studio", "studio", "bundled:studio", weights_digest="b" * 64)
+        add_model(session, spec, CAPABILITIES, "bench")
+    _fill(db, ["TOP", *numbers])
+    _attach(db, numbers)
+    lines = [FileLine(n, "TOP@A", number, 2) for n, number in enumerate(numbers, 2)]
+    with db.begin() as session:
+        bom.import_lines(session, lines, "the benchmark's file", "bench")
+    ask = {"prompt": "brushed aluminium, studio light", "views": list(BATCH_VIEWS)}
+    started = time.perf_counter()
+    with db.begin() as session:
+        made = batches.make(session, Settings(), Over("TOP@A"), ask, "bench")
+    took_s = time.perf_counter() - started
+    return {
+        "bom_batch_submit_s": took_s,
+        "bom_batch_jobs_per_view": len(made.new_jobs) / len(BATCH_VIEWS),
+    }
+
+
+def _attach(db: Database, numbers: list[str]) -> None:
+    """A CAD file of its own for each revision, of 300 shapes."""
+    with db.begin() as session:
+        rows = [
+            {
+                "digest": f"{n:064x}", "size_bytes": 1000, "file_name": "part.step", "state": "read",
+                "format": "step", "shape_digest": f"{n % BATCH_SHAPES:064x}", "facts": {"solids": 1},
+            }
+            for n in range(len(numbers))
+        ]  # fmt: skip
+        ids = session.scalars(insert(Geometry).returning(Geometry.id), rows).all()
+        revisions = select(PartRevision.id).join(Part).where(Part.number != "TOP").order_by(Part.number)
+        pairs = zip(session.scalars(revisions.where(Part.number.in_(numbers))), ids, strict=True)
+        session.execute(
+            update(PartRevision), [{"id": revision, "geometry_id": geometry} for revision, geometry in pairs]
+        )
