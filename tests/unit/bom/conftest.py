@@ -13,6 +13,7 @@ from mfgviz.database import Database
 from mfgviz.records import Part, PartRevision
 from mfgviz.vocabulary import LifecycleState
 
+Line = tuple[str, str, float]
 TABLES = (
     "batch_items, attempts, renditions, render_jobs, batches, bom_lines, events, audit_entries, "
     "part_revisions, geometries, parts"
@@ -51,11 +52,11 @@ def add(session: Session, reference: str, shape: str | None = None, state: str =
     return revision
 
 
-def as_csv(lines: Iterable[tuple[str, str, float]]) -> bytes:
+def as_csv(lines: Iterable[Line]) -> bytes:
     """Lines as a file."""
     return "\n".join(["parent,child,quantity", *(f"{p},{c},{q:g}" for p, c, q in lines)]).encode()
 
 
-def take(session: Session, lines: Iterable[tuple[str, str, float]]) -> bom.Imported:
+def take(session: Session, lines: Iterable[Line]) -> bom.Imported:
     """Import lines."""
     return bom.import_lines(session, bom.read_lines(as_csv(lines), "bom.csv"), "bom.csv", "ann")

@@ -12,10 +12,16 @@ from mfgviz.client import Client
 from mfgviz.service import Service
 
 # What only the server itself asks for, and what only a client does.
-SERVER_ONLY = {"check_addable", "check_attachable", "forget_old_keys", "owner", "submit_ask"}
+SERVER_ONLY = {"batch_owner", "check_addable", "check_attachable", "forget_old_keys", "owner", "submit_ask"}
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
 # What a server says for its client: the name that a file came with, how many jobs may wait.
-SERVERS_WORD = {"add_revision": {"file_name"}, "submit": {"queued_most"}, "submit_ask": {"queued_most"}}
+SERVERS_WORD = {
+    "add_revision": {"file_name"},
+    "rerender_stale": {"queued_most"},
+    "submit": {"queued_most"},
+    "submit_ask": {"queued_most"},
+    "submit_batch": {"queued_most"},
+}
 
 
 def methods(kind: type) -> dict[str, Callable[..., Any]]:
