@@ -92,3 +92,33 @@ def catalogues(draw: st.DrawFn, *, cyclic: bool = False) -> Catalogue:
         name = f"P{child}{draw(st.sampled_from(pins))}"
         lines[reference, child] = (reference, name, draw(st.integers(1, 4)))
     return Catalogue(revisions, tuple(lines.values()))
+
+
+def before(catalogue: Catalogue, released: str, shapes: dict[str, str | None]) -> str | None:
+    """What a part showed before one of its revisions was released: its latest earlier revision that was
+    released and has a shape, else its latest earlier one that has."""
+    number = released.partition("@")[0]
+    mine = [one for one in catalogue.revisions if one.partition("@")[0] == number]
+    earlier = [one for one in mine[: mine.index(released)] if shapes[one]]
+    were = [one for one in earlier if catalogue.revisions[one] in ("released", "obsolete")]
+    return (were or earlier or [None])[-1]
+
+
+def stale_after(catalogue: Catalogue, released: str, shapes: dict[str, str | None]) -> set[str]:
+    """The revisions whose renders are stale once that one is released; the catalogue is of after that."""
+    number = released.partition("@")[0]
+    at_once = set()
+    for parent, child, _ in catalogue.lines:
+        shown = child if "@" in child else before(catalogue, released, shapes)
+        if child.partition("@")[0] != number or shown in (None, released):
+            continue
+        old, new = shapes[shown], shapes[released]
+        if old and new and old[0] != new[0]:
+            at_once.add(parent)
+    found, ahead = set(at_once), list(at_once)
+    while ahead:
+        for parent, _ in catalogue.uses(ahead.pop()):
+            if parent not in found:
+                found.add(parent)
+                ahead.append(parent)
+    return {one for one in found if catalogue.revisions[one] != "obsolete"}
