@@ -83,7 +83,7 @@ def pause(out: Output, batch_id: int) -> None:
 @BATCH
 @command_output
 def resume(out: Output, batch_id: int) -> None:
-    """Let a paused batch go on, behind what was submitted before now.
+    """Let a paused batch go on, in turn with what was submitted meanwhile.
 
     \b
     Example: mfgviz batches resume 3

@@ -101,7 +101,7 @@ def test_the_first_revision_makes_nothing_stale(db: Database) -> None:
 
 
 def test_lines_that_pin_a_revision(db: Database) -> None:
-    """One that pins what was released showed it before; one that pins another shape shows what was replaced."""
+    """What pins that very revision showed it before; what pins another shape shows what was replaced."""
     shapes: dict[str, str | None] = {"ONE@B": "x", "TWO@B": "y", "SCR@A": "s", "SCR@B": "u", "TRE@B": "z"}
     build(db, shapes, [("ONE@B", "SCR@B", 1), ("TWO@B", "SCR@A", 1), ("TRE@B", "SCR", 1)])
     follow(db, release(db, "SCR@B"))
