@@ -128,7 +128,7 @@ def test_batches_over_queries(run: Run, assembly: Path) -> None:
     answer = run("jobs", "submit", "--query", query, "steel")
     assert answer.out.splitlines() == ["Batch 1: 1 pictures by 1 new jobs.", "Next: mfgviz batches wait 1"]
     assert run("jobs", "submit", "--query", "1 == 1", "steel", "--json").error["code"] == "matches-everything"
-    assert run("jobs", "submit", "--query", "1 == 1", "steel", "--all").code == 0
+    assert run("jobs", "submit", "--query", "1 == 1", "brass", "--all").code == 0
     assert run("batches", "cancel", "2").code == 0
     ended = run("batches", "wait", "2")
     assert (ended.code, "were cancelled" in ended.err) == (8, True)
