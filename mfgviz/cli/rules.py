@@ -54,8 +54,7 @@ def add(
     """Add a rule. It applies from the next event on.
 
     \b
-    Example: mfgviz rules add "hero on release" --on revision.released \\
-      --where "part.attributes.category == 'bracket'" --template hero --views iso,front --count 2
+    Example: mfgviz rules add heroes --on revision.released --where "revision.label == 'A'" --template hero
     """
     from mfgviz import wire
 
