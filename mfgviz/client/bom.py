@@ -27,7 +27,7 @@ class BomClient(Connection):
 
     def rerender_stale(self, body: wire.RerenderBody) -> wire.SubmitAnswer:
         """Submit again what stale renders were made by, forced."""
-        return self._send(wire.SubmitAnswer, "POST", "/renders/rerender-stale", body)
+        return self._send(wire.SubmitAnswer, "POST", "/rerenders", body)
 
     def submit_batch(self, body: wire.BatchBody) -> wire.Batch:
         """Ask for renders of everything in a bill of material, or of all that a query finds."""

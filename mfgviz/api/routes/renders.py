@@ -65,7 +65,7 @@ def list_renders(
     )
 
 
-@router.post("/renders/rerender-stale", status_code=201)
+@router.post("/rerenders", status_code=201)
 def rerender_stale(caller: Submitter, body: wire.RerenderBody) -> wire.SubmitAnswer:
     """Ask for stale renders again, by the same requests; what waits or was made again since is left out."""
     return caller.service.rerender_stale(body, caller.server.runtime.settings.queued_jobs_max)

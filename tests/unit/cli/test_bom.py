@@ -14,14 +14,16 @@ from mfgviz.records import AuditEntry, Event
 from mfgviz.runtime import Runtime
 from mfgviz.vocabulary import EventKind, LifecycleState
 from tests.support.commands import Run
+from tests.support.servers import Redis
 from tests.unit.bom.conftest import add
 
 BOM = "parent,child,quantity\nTOP-1@A,BRK-1,2\nTOP-1@A,SCR-1,8\nASM-1@A,TOP-1,1\n"
 
 
 @pytest.fixture
-def assembly(runtime: Runtime, tmp_path: Path) -> Path:
+def assembly(runtime: Runtime, redis_server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Revisions TOP-1@A, ASM-1@A and SCR-1@A beside BRK-1@A; a file of lines between them."""
+    monkeypatch.setenv("MFGVIZ_BROKER_URL", redis_server.url)  # waiting for one that is away takes longer
     with runtime.db.begin() as session:
         for reference, shape in (("TOP-1@A", "t"), ("ASM-1@A", "t'"), ("SCR-1@A", "s")):
             add(session, reference, shape)
