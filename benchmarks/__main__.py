@@ -11,13 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import automation, geometry, http, queue, service
+from benchmarks import automation, bom, geometry, http, queue, service
 from benchmarks.servers import Servers
 
 BENCHMARKS: dict[str, Callable[[Servers], dict[str, float]]] = {
     "queue": queue.run,
     "http": http.run,
     "automation": automation.run,
+    "bom": bom.run,
     "geometry": geometry.run,
     "service": service.run,
 }
@@ -29,6 +30,9 @@ BARS: dict[str, tuple[str, float]] = {
     "events_lost": ("<=", 0),
     "server_growth_mb": ("<=", 32),
     "rule_events_per_s": (">=", 500),
+    "where_used_p95_ms": ("<=", 20),
+    "bom_batch_submit_s": ("<=", 5.0),
+    "bom_batch_jobs_per_view": ("<=", 300),
     "maps_1024_cold_s": ("<=", 4.0),
     "maps_1024_cached_s": ("<=", 0.05),
     "service_over_raw": (">=", 1.0),

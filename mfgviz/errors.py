@@ -124,6 +124,12 @@ class ScheduleNotFoundError(NotFoundError):
     default_remedy = "`mfgviz schedules list` shows the schedules there are."
 
 
+class BatchNotFoundError(NotFoundError):
+    """There is no such batch."""
+
+    default_remedy = "`mfgviz batches list` shows the batches there are."
+
+
 class RuleNotFoundError(NotFoundError):
     """There is no such rule."""
 
@@ -488,6 +494,44 @@ class InvalidSidecarError(InvalidInputError):
 
 class BulkInputError(InvalidInputError):
     """Some lines of the file could not be used."""
+
+
+class BomError(InvalidInputError):
+    """The bill of material cannot be taken in."""
+
+    default_remedy = "Mend the line and import the whole file again; nothing was imported."
+
+
+class UnreadableBomError(BomError):
+    """The file is no bill of material."""
+
+    default_remedy = (
+        "CSV with the head parent,child,quantity or parent,child,quantity,position, or a JSON object a line."
+    )
+
+
+class UnknownBomPartError(BomError):
+    """A line names a part or revision that there is not."""
+
+    default_remedy = "Add it first: `mfgviz parts import`, `mfgviz revisions add`."
+
+
+class BomQuantityError(BomError):
+    """A quantity is not a number above zero."""
+
+    default_remedy = "Leave out the lines of what is not there; a quantity is a number above zero."
+
+
+class DuplicateBomLineError(BomError):
+    """Two lines are of the same child at the same position."""
+
+    default_remedy = "Add their quantities up in one line, or give each a position."
+
+
+class BomCycleError(BomError):
+    """A part would contain itself."""
+
+    default_remedy = "Take one of these lines out."
 
 
 # -- geometry ---------------------------------------------------------------------------------------

@@ -26,9 +26,14 @@ def audit(
     session: Session, actor: str, action: str, subject: str, details: dict[str, Any] | None = None
 ) -> None:
     """Note who did what to which thing, and from where."""
-    door = came_from.get()
-    told = {**(details or {}), **({"door": door} if door else {})}
+    told = {**(details or {}), **door_of()}
     session.add(AuditEntry(actor=actor, action=action, subject=subject[:256], details=told))
+
+
+def door_of() -> dict[str, Any]:
+    """The door that whoever acts came through, for the details of an audit entry."""
+    door = came_from.get()
+    return {"door": door} if door else {}
 
 
 def emit(

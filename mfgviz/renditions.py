@@ -56,6 +56,7 @@ class RenditionFilter:
     review_state: ReviewState | None = None
     before: int | None = None
     limit: int = 200
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,8 @@ def find(session: Session, wanted: RenditionFilter) -> list[Rendition]:
             query = query.where(column == value)
     if wanted.before is not None:
         query = query.where(Rendition.id < wanted.before)
+    if wanted.stale:
+        query = query.where(Rendition.stale_at.is_not(None))
     return list(session.scalars(query.options(*_LOADED)))
 
 

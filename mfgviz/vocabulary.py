@@ -207,6 +207,12 @@ LIFECYCLE_MOVES: dict[LifecycleState, frozenset[LifecycleState]] = {
     ),
 }
 
+BATCH_MOVES: dict[BatchState, frozenset[BatchState]] = {
+    BatchState.OPEN: frozenset({BatchState.PAUSED, BatchState.CANCELLED}),
+    BatchState.PAUSED: frozenset({BatchState.OPEN, BatchState.CANCELLED}),
+    BatchState.CANCELLED: frozenset(),
+}
+
 # What people may say of a render. Another CAD file on its revision moves proposed and approved ones to
 # superseded, and the former file moves those back to proposed (`mfgviz.reviews`).
 REVIEW_MOVES: dict[ReviewState, frozenset[ReviewState]] = {

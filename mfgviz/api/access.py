@@ -91,12 +91,15 @@ class Caller:
     def require_own(self, *job_ids: int) -> None:
         """Refuse another one's jobs, but to an admin. Raises JobNotFoundError, ForbiddenError."""
         for job_id in job_ids:
-            owner = self.service.owner(job_id)
-            if owner != self.holder.requester and Scope.ADMIN not in self.holder.scopes:
-                raise ForbiddenError(
-                    f"Job {job_id} is of {owner}: {self.holder.requester} may not change it.",
-                    remedy="Ask them, or an admin.",
-                )
+            self.require_own_thing(f"Job {job_id}", self.service.owner(job_id))
+
+    def require_own_thing(self, what: str, owner: str) -> None:
+        """Refuse what is another one's, but to an admin. Raises ForbiddenError."""
+        if owner != self.holder.requester and Scope.ADMIN not in self.holder.scopes:
+            raise ForbiddenError(
+                f"{what} is of {owner}: {self.holder.requester} may not change it.",
+                remedy="Ask them, or an admin.",
+            )
 
 
 def require_for_state(caller: Caller, state: str) -> None:

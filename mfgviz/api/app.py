@@ -20,6 +20,7 @@ from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
 from mfgviz.api.routes import (
+    bom,
     chronicle,
     connecting,
     connections,
@@ -43,7 +44,7 @@ THREADS = 11
 FORGET_EVERY_S = 3600.0
 # How long open event streams may keep a server that stops.
 SHUTDOWN_S = 3
-UPLOADS = ("/geometry", "/intake", "/images")
+UPLOADS = ("/geometry", "/intake", "/images", "/bom/lines")
 ROUTERS = (
     parts.router,
     revisions.router,
@@ -51,6 +52,8 @@ ROUTERS = (
     jobs.router,
     renders.router,
     renders.images,
+    bom.router,
+    bom.batches,
     rules.router,
     chronicle.router,
     connections.router,

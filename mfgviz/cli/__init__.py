@@ -24,6 +24,8 @@ COMMANDS = {
     "parts": ("mfgviz.cli.parts:parts", "Add, list, change and import parts."),
     "revisions": ("mfgviz.cli.revisions:revisions", "Revisions of parts: CAD files, states, control maps."),
     "jobs": ("mfgviz.cli.jobs:jobs", "Submit, watch, cancel and retry render jobs."),
+    "batches": ("mfgviz.cli.batches:batches", "Jobs over a BOM or a query: show, pause, resume, cancel."),
+    "bom": ("mfgviz.cli.bom:bom", "Bills of material: import, show, where-used."),
     "renders": ("mfgviz.cli.renders:renders", "List, export, review, verify and replay renders."),
     "models": ("mfgviz.cli.models:models", "The diffusion models that requests can name."),
     "templates": ("mfgviz.cli.templates:templates", "Named prompts with fields and views."),

@@ -26,7 +26,8 @@ PROJECTION, MARGIN = "perspective", 0.08
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """The options of `jobs submit` that decide the picture, as they were given."""
+    """The options of `jobs submit` that decide the picture, and over what it is asked for, as they were
+    given."""
 
     template: str | None
     views: tuple[str, ...]
@@ -50,6 +51,14 @@ class Wish:
     force: bool
     fidelity: str | None
     fidelity_retries: int | None
+    bom: str | None
+    query: str | None
+    everything: bool
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is for more than one revision."""
+        return self.bom is not None or self.query is not None or self.everything
 
 
 PICTURE = frozenset(item.name for item in fields(Wish))
@@ -85,6 +94,9 @@ _OPTIONS = [
         help="Pictures that do not show the part: accept, mark, or retry with more geometry strength.",
     ),
     click.option("--fidelity-retries", type=int, help="With --fidelity retry: how often at most."),
+    click.option("--bom", metavar="REVISION", help="A batch: that revision and all that is in it."),
+    click.option("--query", metavar="EXPRESSION", help="A batch: all parts' current revisions that fit."),
+    click.option("--all", "everything", is_flag=True, help="With --query: one without a field is meant."),
 ]
 
 

@@ -58,16 +58,24 @@ def submit(
     With --from each line of a JSONL file is such an ask: {"revision": "BRK-0042@A", "prompt": "steel"}
     with any of the other options by their long names (num_inference_steps, width, height, views …).
 
+    With --bom or --query, instead of a revision, it is a batch: each shape and recipe is rendered once, and
+    attached wherever it belongs. `mfgviz batches` shows, pauses, resumes and cancels it.
+
     \b
     Example: mfgviz jobs submit BRK-0042@A "{material}, studio light" --view iso --count 4 --seed 7 --wait
     Example: mfgviz jobs submit BRK-0042@A --template hero --field material="polished brass"
     Example: mfgviz jobs submit --from jobs.jsonl --atomic
+    Example: mfgviz jobs submit --bom TOP-100@C --template catalog
+    Example: mfgviz jobs submit --query "part.attributes.category == 'bracket'" --template hero
     """
     if folder is not None and not wait:
         raise click.UsageError("--out exports what --wait has waited for: give both.")
     if source is not None:
         _refuse_others(reference)
         _submit_lines(out, source, atomic=atomic, wait=wait, folder=folder)
+        return
+    if wish.is_batch:
+        _submit_batch(out, [one for one in (reference, prompt) if one is not None], wish, wait=wait)
         return
     if atomic:
         raise click.UsageError("--atomic is for --from: one ask goes in as a whole anyway.")
@@ -87,6 +95,15 @@ def submit(
     for answer in answers:
         click.echo(f"{TOLD[answer.how]} job {answer.job}.")
     click.echo(f"Next: mfgviz jobs wait {' '.join(map(str, ids[:8]))}")
+
+
+def _submit_batch(out: Output, words: list[str], wish: Wish, *, wait: bool) -> None:
+    """Of the two arguments only the prompt is left: what is to be rendered stands in an option."""
+    from mfgviz.cli.batches import submit_batch
+
+    if len(words) > 1:
+        raise click.UsageError("--bom and --query stand for the revision: give the prompt alone.")
+    submit_batch(out, make_ask(out, "?", words[0] if words else "", wish), wish, wait=wait)
 
 
 def _refuse_others(reference: str | None) -> None:
@@ -289,6 +306,8 @@ def job_row(job: Job) -> Row:
         "model": job.model,
         "requester": job.requester,
         "priority": Priority[job.priority.upper()].value,
+        "held": job.held,
+        "batch": job.batch,
         "prompt": job.prompt,
         "images": job.count,
         "attempts_made": job.attempts_made,

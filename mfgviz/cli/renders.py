@@ -28,20 +28,24 @@ def renders() -> None:
 @click.option(
     "--review-state", type=click.Choice([one.value for one in ReviewState]), help="Only those that are so."
 )
+@click.option("--stale", is_flag=True, help="Only those that show something which was released anew.")
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000))
 @command_output
-def list_(out: Output, reference: str | None, review_state: str | None, limit: int) -> None:
+def list_(out: Output, reference: str | None, review_state: str | None, stale: bool, limit: int) -> None:
     """List renders, of one revision or of all, newest first; `current` ones show the CAD file that their
     revision has now.
 
     \b
     Example: mfgviz renders list BRK-0042@A
              mfgviz renders list --review-state proposed
+             mfgviz renders list --stale
     """
     doors = out.doors
 
     def page(cursor: str | None, most: int) -> Page[Render]:
-        return doors.renders(revision=reference, review_state=review_state, cursor=cursor, limit=most)
+        return doors.renders(
+            revision=reference, review_state=review_state, stale=stale, cursor=cursor, limit=most
+        )
 
     rows = [_row(one) for one in first_of(page, limit)]
     columns = [
@@ -59,7 +63,40 @@ def list_(out: Output, reference: str | None, review_state: str | None, limit: i
         "is_primary",
         "prompt",
     ]
+    if stale:
+        columns = ["id", "revision", "job", "view", "stale_since", "stale_reason", "is_primary", "prompt"]
+        out.rows(rows, columns, "No stale renders.")
+        return
     out.rows(rows, columns, "No renders yet. `mfgviz jobs submit` asks for some.")
+
+
+@renders.command()
+@click.option(
+    "--stale", is_flag=True, required=True, help="Those that show something which was released anew."
+)
+@click.option("--revision", metavar="REVISION", help="Of that revision alone.")
+@click.option("--wait", is_flag=True, help="Wait for the jobs, with progress.")
+@command_output
+def rerender(out: Output, stale: bool, revision: str | None, wait: bool) -> None:
+    """Ask for stale renders again, by the same requests; the old ones stay.
+
+    What waits already, or was made again since, is left out.
+
+    \b
+    Example: mfgviz renders rerender --stale --revision TOP-100@C
+    """
+    del stale
+    from mfgviz import wire
+
+    answers = out.doors.rerender_stale(wire.read(wire.RerenderBody, {"revision": revision})).items
+    ids = [one.job for one in answers]
+    if wait and ids:
+        from mfgviz.cli.waiting import finish
+
+        finish(out, ids, None)
+        return
+    rows = [{"job": one.job, "how": one.how} for one in answers]
+    out.rows(rows, ["job", "how"], "Nothing is stale that does not wait already.")
 
 
 @renders.command()
@@ -310,6 +347,9 @@ def _row(one: Render) -> Row:
         "reviewed_at": one.reviewed_at,
         "review_comment": one.review_comment,
         "is_primary": one.is_primary,
+        "stale_since": one.stale_since,
+        "stale_reason": one.stale_reason,
+        "linked_from": one.linked_from,
         "prompt": one.prompt,
         "created_at": one.created_at,
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from mfgviz.client.administration import AdministrationClient
 from mfgviz.client.automation import AutomationClient
+from mfgviz.client.bom import BomClient
 from mfgviz.client.catalogue import CatalogueClient
 from mfgviz.client.chronicle import ChronicleClient
 from mfgviz.client.connecting import ConnectingClient
@@ -29,6 +30,7 @@ class Client(
     ConnectingClient,
     CatalogueClient,
     WorkClient,
+    BomClient,
     PictureClient,
     AutomationClient,
     ChronicleClient,

@@ -20,12 +20,13 @@ class PictureClient(Connection):
         revision: str | None = None,
         job: int | None = None,
         review_state: str | None = None,
+        stale: bool = False,
         cursor: str | None = None,
         limit: int = 50,
     ) -> wire.Page[wire.Render]:
-        """Renders that fit, newest first."""
+        """Renders that fit, newest first; with `stale` those alone whose `stale_since` is set."""
         wanted = {"revision": revision, "job": job, "review_state": review_state, "cursor": cursor}
-        return self._get(wire.Page[wire.Render], "/renders", **wanted, limit=limit)
+        return self._get(wire.Page[wire.Render], "/renders", **wanted, stale=stale or None, limit=limit)
 
     def render(self, render_id: int) -> wire.Render:
         """One render."""

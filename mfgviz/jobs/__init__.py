@@ -4,6 +4,7 @@ This package is the only writer of job state. Every move is one UPDATE guarded b
 a running job, the lease token) that it moves from; `vocabulary.JOB_MOVES` is the table of the moves.
 """
 
+from mfgviz.jobs.batches import cancel_batch, get_batch, hold, queued_jobs, release
 from mfgviz.jobs.control import SweepReport, cancel, retry, sweep
 from mfgviz.jobs.leases import (
     Claim,
@@ -20,7 +21,7 @@ from mfgviz.jobs.leases import (
     has_work,
     heartbeat,
 )
-from mfgviz.jobs.linking import UNCHANGED, Link, link, usable_origins
+from mfgviz.jobs.linking import UNCHANGED, Link, link, link_all, usable_origins
 from mfgviz.jobs.queries import (
     JobFilter,
     WaitReport,
@@ -48,18 +49,24 @@ __all__ = [
     "SweepReport",
     "WaitReport",
     "cancel",
+    "cancel_batch",
     "claim",
     "complete",
     "confirm_cancel",
     "fail",
     "get",
+    "get_batch",
     "hand_back",
     "has_work",
     "heartbeat",
+    "hold",
     "known",
     "link",
+    "link_all",
     "list_jobs",
     "lock_revisions",
+    "queued_jobs",
+    "release",
     "retry",
     "standings",
     "state_counts",

@@ -110,6 +110,8 @@ def why(session: Session, job_id: int) -> WaitReport:
     )
     if state is not JobState.QUEUED:
         return WaitReport(job_id, state, None, (), running, None, workers, _told_of(job))
+    if job.held:
+        return WaitReport(job_id, state, None, (), running, None, workers, _told_of_held(job))
     waiting = _waiting_before(job.priority, job.turn, job.id)
     ahead = session.scalar(select(func.count()).where(waiting)) or 0
     order = (RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
@@ -121,11 +123,9 @@ def why(session: Session, job_id: int) -> WaitReport:
 
 
 def position_of(session: Session, job_id: int) -> int | None:
-    """1 for the next to be served; None for a job that does not wait, or is not there."""
+    """1 for the next to be served; None for a job that does not wait, is held, or is not there."""
     at = session.execute(
-        select(RenderJob.priority, RenderJob.turn).where(
-            RenderJob.id == job_id, RenderJob.state == literal_column("'queued'")
-        )
+        select(RenderJob.priority, RenderJob.turn).where(RenderJob.id == job_id, IS_READY)
     ).one_or_none()
     if at is None:
         return None
@@ -155,6 +155,10 @@ def _told_of_waiting(
         first = "1 job is" if ahead == 1 else f"{ahead} jobs are"
         return f"{first} served first; {len(workers)} worker(s) could take it."
     return f"It is the next to be served; {len(workers)} worker(s) could take it."
+
+
+def _told_of_held(job: RenderJob) -> str:
+    return f"Its batch is paused; `mfgviz batches resume {job.batch_id}` lets it go on."
 
 
 def _told_of(job: RenderJob) -> str:

@@ -26,8 +26,9 @@ from mfgviz.vocabulary import FidelityPolicy, JobState, Priority
 How = Literal["new", "joined", "reused"]
 Row = dict[str, Any]
 Key = tuple[int, str, int]  # revision, fingerprint, fidelity retries
-# Our advisory locks are this plus a revision's id.
-LOCK_SPACE = 0x6D66 << 40
+# Our advisory locks are this plus a revision's id, of which revisions share some: a server has room for a few
+# thousand.
+LOCK_SPACE, LOCKS = 0x6D66 << 40, 1024
 _LOCKS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(cast(:keys AS bigint[])) AS key")
 
 
@@ -47,6 +48,7 @@ class Submission:
     max_attempts: int = 3
     fidelity_policy: FidelityPolicy = FidelityPolicy.MARK
     fidelity_retries: int = 0
+    batch_id: int | None = None
 
     def __post_init__(self) -> None:
         if (self.fidelity_policy is FidelityPolicy.RETRY) != (self.fidelity_retries > 0):
@@ -101,8 +103,8 @@ def lock_revisions(session: Session, revision_ids: set[int]) -> None:
     """Let submits for the same revisions pass one after the other, where the database would else find that
     two of them wait for each other's rows. (SQLite has one writer anyway.)"""
     if session.get_bind().dialect.name == "postgresql":
-        wanted = sorted(revision_ids)
-        session.execute(_LOCKS, {"keys": [LOCK_SPACE + revision_id for revision_id in wanted]})
+        wanted = sorted({revision_id % LOCKS for revision_id in revision_ids})
+        session.execute(_LOCKS, {"keys": [LOCK_SPACE + number for number in wanted]})
 
 
 @dataclass(slots=True)
@@ -148,6 +150,7 @@ def _row(submission: Submission, requester: str, fingerprint: str) -> Row:
         "max_attempts": submission.max_attempts,
         "fidelity_policy": submission.fidelity_policy.value,
         "fidelity_retries": submission.fidelity_retries,
+        "batch_id": submission.batch_id,
     }
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Float,
     Integer,
     MetaData,
     String,
@@ -67,6 +68,26 @@ def _utcnow_postgresql(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> s
 def _utcnow_sqlite(element: utcnow, _compiler: SQLCompiler, **_kw: Any) -> str:
     # SQLAlchemy reads six digits of a second; %f writes three.
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.offset_s:+.3f} seconds') || '000')"
+
+
+class seconds_between(FunctionElement[float]):  # noqa: N801 - as above
+    """How long it is from one moment to another, in seconds."""
+
+    type = Float()
+    inherit_cache = True
+    name = "seconds_between"
+
+
+@compiles(seconds_between, "postgresql")
+def _seconds_postgresql(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
+    first, last = (compiler.process(one, **kw) for one in element.clauses)
+    return f"extract(epoch from ({last} - {first}))::double precision"
+
+
+@compiles(seconds_between, "sqlite")
+def _seconds_sqlite(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
+    first, last = (compiler.process(one, **kw) for one in element.clauses)
+    return f"((julianday({last}) - julianday({first})) * 86400.0)"
 
 
 JsonValue = JSON().with_variant(JSONB(), "postgresql")

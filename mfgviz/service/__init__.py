@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mfgviz.service.administration import AdministrationService
 from mfgviz.service.automation import AutomationService
+from mfgviz.service.bom import BomService
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.chronicle import ChronicleService
 from mfgviz.service.comparing import ComparisonService
@@ -15,7 +16,6 @@ from mfgviz.service.connecting import ConnectingService
 from mfgviz.service.connections import ConnectionService
 from mfgviz.service.pictures import PictureService
 from mfgviz.service.shown import API, check_file_name
-from mfgviz.service.work import WorkService
 
 __all__ = ["API", "Service", "check_file_name"]
 
@@ -25,7 +25,7 @@ class Service(
     ConnectionService,
     CatalogueService,
     ComparisonService,
-    WorkService,
+    BomService,
     PictureService,
     AutomationService,
     ChronicleService,

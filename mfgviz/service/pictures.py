@@ -32,17 +32,23 @@ class PictureService(Base):
         revision: str | None = None,
         job: int | None = None,
         review_state: str | None = None,
+        stale: bool = False,
         cursor: str | None = None,
         limit: int = PAGE,
     ) -> wire.Page[wire.Render]:
-        """Renders that fit, newest first."""
+        """Renders that fit, newest first; with `stale` those alone whose `stale_since` is set."""
         before = id_cursor(cursor)
         with self.runtime.db.read() as session:
             revision_id = catalog.get_revision(session, revision).id if revision else None
             if job is not None:
                 jobs.get(session, job)
             wanted = renditions.RenditionFilter(
-                revision_id, job, ReviewState(review_state) if review_state else None, before, limit + 1
+                revision_id,
+                job,
+                ReviewState(review_state) if review_state else None,
+                before,
+                limit + 1,
+                stale=stale,
             )
             return page(renditions.find(session, wanted), limit, render_of, lambda one: str(one.id))
 

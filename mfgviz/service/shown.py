@@ -34,6 +34,7 @@ from mfgviz.records import (
 )
 from mfgviz.vocabulary import (
     FidelityVerdict,
+    JobState,
     Priority,
 )
 
@@ -114,6 +115,8 @@ def job_of(job: RenderJob) -> wire.Job:
         fidelity_policy=job.fidelity_policy,  # type: ignore[arg-type]
         fidelity_retries=job.fidelity_retries,
         cancel_requested=job.cancel_requested,
+        held=job.held and job.state == JobState.QUEUED,
+        batch=job.batch_id,
         error=cause(job.error_code, job.error_message),
         notes=job.notes,
         created_at=job.created_at,
@@ -150,6 +153,9 @@ def render_of(rendition: Rendition) -> wire.Render:
         prompt=str(request["prompt"]),
         is_current=reviews.is_current(rendition),
         is_primary=rendition.is_primary,
+        stale_since=rendition.stale_at,
+        stale_reason=rendition.stale_reason,
+        linked_from=rendition.origin_id,
         review_state=rendition.review_state,  # type: ignore[arg-type]
         reviewed_by=rendition.reviewed_by,
         reviewed_at=rendition.reviewed_at,

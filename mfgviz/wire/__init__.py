@@ -6,6 +6,7 @@ The CLI's `--json` prints the same fields. Times are UTC; sizes are bytes, lengt
 from __future__ import annotations
 
 from mfgviz.wire.automation import *
+from mfgviz.wire.bom import *
 from mfgviz.wire.comparison import *
 from mfgviz.wire.connecting import *
 from mfgviz.wire.connections import *

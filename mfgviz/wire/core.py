@@ -226,12 +226,9 @@ ViewWord = Literal["iso", "front", "back", "left", "right", "top", "bottom"]
 Side = Annotated[int, Field(ge=MIN_SIDE_PX, le=MAX_SIDE_PX, multiple_of=8)]
 
 
-class JobBody(Body):
-    """A wish for renders of one revision. What is left out is the template's, else the model's default."""
+class AskBody(Body):
+    """What pictures shall be. What is left out is the template's, else the model's default."""
 
-    revision: str = Field(
-        min_length=1, max_length=256, description="`NUMBER@LABEL`, or `NUMBER` for the newest."
-    )
     prompt: Text = Field("", description="May hold {fields} and {choices|like|these}.")
     template: str | None = Field(None, max_length=64, description="A template's name.")
     negative_prompt: Text = Field("", description="What the picture shall not show.")
@@ -268,6 +265,14 @@ class JobBody(Body):
         dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=1000)]],
         Field(max_length=64),
     ] = Field(default_factory=dict, description="Values for the prompt's fields.")
+
+
+class JobBody(AskBody):
+    """A wish for renders of one revision. What is left out is the template's, else the model's default."""
+
+    revision: str = Field(
+        min_length=1, max_length=256, description="`NUMBER@LABEL`, or `NUMBER` for the newest."
+    )
 
 
 class Submitted(Answer):
@@ -322,6 +327,8 @@ class Job(Answer):
     fidelity_policy: PolicyWord = Field(description="What becomes of a picture that does not show its part.")
     fidelity_retries: int = Field(description="How often such a picture is tried again.")
     cancel_requested: bool = Field(description="Whether it shall stop at its next step.")
+    held: bool = Field(False, description="Whether it waits because its batch is paused.")
+    batch: int | None = Field(None, description="The batch that it was made for.")
     error: Cause | None = Field(None, description="Why it failed, or was tried again.")
     renders: list[int] | None = Field(None, description="Only where one job is shown.")
     notes: list[str] = Field(description="What to know of the pictures, such as a prompt that was cut.")
@@ -397,6 +404,13 @@ class Render(Answer):
     prompt: str = Field(description="What was asked for.")
     is_current: bool = Field(description="Whether it shows the CAD file that the revision has now.")
     is_primary: bool = Field(description="Whether it stands for its revision.")
+    stale_since: Moment | None = Field(
+        None, description="When something that it shows was released anew; null where it is not stale."
+    )
+    stale_reason: str | None = Field(None, description="What was released in place of what.")
+    linked_from: int | None = Field(
+        None, description="The render of another revision of the same shape that it was taken over from."
+    )
     review_state: ReviewWord = Field(description="What people said of it.")
     reviewed_by: str | None = Field(None, description="Who said so.")
     reviewed_at: Moment | None = Field(None, description="When they did.")

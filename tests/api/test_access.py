@@ -79,7 +79,14 @@ def test_every_route_by_every_role(role: Role | None, server: HttpServer, runtim
         for method, path, (scope,) in ROUTES:
             if path in STREAMS and scope in allowed:
                 continue  # a stream that is allowed does not end
-            names = {"job_id": "99", "render_id": "99", "reference": "X@A", "number": "X", "name": "x"}
+            names = {
+                "job_id": "99",
+                "render_id": "99",
+                "batch_id": "99",
+                "reference": "X@A",
+                "number": "X",
+                "name": "x",
+            }
             answer = http.request(method, path.format(**names), json={} if method != "GET" else None)
             if role is None:
                 assert answer.status_code == 401, (method, path)

@@ -53,13 +53,22 @@ def list_renders(
     revision: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
     job: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     review_state: Annotated[wire.ReviewWord | None, Query()] = None,
+    stale: Annotated[
+        bool, Query(description="Only those that show something which was released anew.")
+    ] = False,
     cursor: Cursor = None,
     limit: Limit = PAGE,
 ) -> wire.Page[wire.Render]:
     """List renders, newest first."""
     return caller.service.renders(
-        revision=revision, job=job, review_state=review_state, cursor=cursor, limit=limit
+        revision=revision, job=job, review_state=review_state, stale=stale, cursor=cursor, limit=limit
     )
+
+
+@router.post("/rerenders", status_code=201)
+def rerender_stale(caller: Submitter, body: wire.RerenderBody) -> wire.SubmitAnswer:
+    """Ask for stale renders again, by the same requests; what waits or was made again since is left out."""
+    return caller.service.rerender_stale(body, caller.server.runtime.settings.queued_jobs_max)
 
 
 @router.get("/renders/{render_id}")

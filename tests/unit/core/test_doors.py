@@ -13,6 +13,7 @@ from mfgviz.service import Service
 
 # What only the server itself asks for, and what only a client does.
 SERVER_ONLY = {
+    "batch_owner",
     "check_addable",
     "check_attachable",
     "check_takeable",
@@ -27,9 +28,11 @@ CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
 # What a server says for its client: a file's own name, how many jobs may wait, whether they may review.
 SERVERS_WORD = {
     "add_revision": {"file_name"},
+    "rerender_stale": {"queued_most"},
     "set_primary": {"may_review"},
     "submit": {"queued_most"},
     "submit_ask": {"queued_most"},
+    "submit_batch": {"queued_most"},
 }
 
 
