@@ -60,7 +60,9 @@ def test_a_release_reaches_its_receiver_and_what_is_due_is_done(
             with runtime.db.begin() as session:
                 catalog.add_part(session, NewPart("BRK-1"), "ann")
                 revision = catalog.add_revision(session, "BRK-1", "A", "ann")
-                catalog.set_lifecycle_state(session, revision, LifecycleState.RELEASED, "ann")
+                catalog.set_lifecycle_state(
+                    session, revision, LifecycleState.RELEASED, "ann", needs_approved_image=False
+                )
             eventually(lambda: service.webhook("erp").delivered == 1, 30)
             (message,) = receiver.at("/ok")
             assert json.loads(message.body)["data"]["revision"] == "BRK-1@A"
