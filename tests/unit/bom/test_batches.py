@@ -161,7 +161,9 @@ def test_a_query_goes_over_current_revisions(top: Database) -> None:
     with top.begin() as session:
         add(session, "SCR@B", "u")  # ahead of nothing: A is not released
         add(session, "ASM@B", "v")
-        catalog.set_lifecycle_state(session, catalog.get_revision(session, "ASM@A"), "released", "ann", needs_approved_image=False)  # type: ignore[arg-type]
+        catalog.set_lifecycle_state(
+            session, catalog.get_revision(session, "ASM@A"), "released", "ann", needs_approved_image=False
+        )  # type: ignore[arg-type]
     query = "part.number in ['SCR', 'ASM', 'NOG']"
     batch_id, _ = make(top, Over(query=query), views=["iso"])
     with top.read() as session:

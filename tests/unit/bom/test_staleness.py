@@ -21,7 +21,9 @@ def release(db: Database, reference: str) -> int:
     """Release a revision; the event's id."""
     with db.begin() as session:
         revision = catalog.get_revision(session, reference)
-        catalog.set_lifecycle_state(session, revision, LifecycleState.RELEASED, "eve", needs_approved_image=False)
+        catalog.set_lifecycle_state(
+            session, revision, LifecycleState.RELEASED, "eve", needs_approved_image=False
+        )
         return last_event(session, EventKind.REVISION_RELEASED)
 
 

@@ -51,7 +51,9 @@ def release(runtime: Runtime, reference: str, shape: str) -> None:
         catalog.note_facts(
             catalog.attach_geometry(session, revision, stored, "eve"), GeometryFacts("step", shape, {})
         )
-        catalog.set_lifecycle_state(session, revision, LifecycleState.RELEASED, "eve", needs_approved_image=False)
+        catalog.set_lifecycle_state(
+            session, revision, LifecycleState.RELEASED, "eve", needs_approved_image=False
+        )
     automation.process(runtime)
 
 
