@@ -152,7 +152,7 @@ def test_attributes_that_the_prompt_uses_are_another_recipe(top: Database) -> No
     with top.read() as session:
         skipped = session.get_one(Batch, batch_id).skipped
     assert [(one["revision"], one["code"]) for one in skipped] == [
-        ("TOP@C", "prompt-template"),
+        ("TOP@C", "missing-field"),
         ("NOG@A", "geometry"),
     ]
 
