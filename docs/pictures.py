@@ -5,12 +5,14 @@ Three sample parts are taken in, rendered in five materials by a worker, exporte
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from mfgviz import catalog, jobs, provenance, renditions, samples, toolbox
+from mfgviz import catalog, comparison, jobs, provenance, renditions, samples, toolbox, wire
 from mfgviz.catalog import NewPart
 from mfgviz.cli.output import Output
 from mfgviz.cli.waiting import watch
@@ -46,6 +48,7 @@ def main() -> int:
         _save(_sheet(rows), IMAGES / "samples.jpg")
         runtime.close()
     _draw_maps()
+    _draw_diff()
     print(f"wrote {IMAGES}")
     return 0
 
@@ -98,6 +101,59 @@ def _draw_maps() -> None:
         sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.Resampling.LANCZOS).save(
             IMAGES / "maps.png", optimize=True
         )
+
+
+def _draw_diff() -> None:
+    """Two revisions of a part, as `revisions diff --image` draws both."""
+    folder = DATA_DIR / "diff"
+    folder.mkdir(parents=True, exist_ok=True)
+    before, after = (write_angle(folder / f"{later}.step", later=later) for later in (False, True))
+    read = [
+        toolbox.run_tool("read-geometry", {"path": str(path)})["facts"]["holes"] for path in (before, after)
+    ]
+    holes = comparison.compare_holes(*([wire.Hole.model_validate(one) for one in some] for some in read))
+    sides = [
+        {
+            "name": f"BRK-0042@{label}",
+            "path": str(path),
+            "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for label, path in (("A", before), ("B", after))
+    ]
+    asked = {"before": sides[0], "after": sides[1], "holes": [one.model_dump() for one in holes]}
+    toolbox.run_tool("silhouettes", {**asked, "out": str(IMAGES / "diff.png")})
+
+
+def write_angle(target: Path, *, later: bool) -> Path:
+    """An angle bracket as STEP. The later one has a wider bore, a hole moved by 4 mm, another gone, and it is
+    4 mm taller."""
+    from OCP.BRepAlgoAPI import BRepAlgoAPI_Cut, BRepAlgoAPI_Fuse
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeBox, BRepPrimAPI_MakeCylinder, BRepPrimAPI_MakeWedge
+    from OCP.gp import gp_Ax2, gp_Dir, gp_Pnt
+    from OCP.STEPControl import STEPControl_AsIs, STEPControl_Writer
+
+    def rod(x: float, y: float, z: float, radius: float, way: tuple[float, float, float]) -> Any:
+        place = gp_Ax2(gp_Pnt(x, y, z), gp_Dir(*way))
+        return BRepPrimAPI_MakeCylinder(place, radius, 30).Shape()
+
+    body = BRepPrimAPI_MakeBox(gp_Pnt(0, 0, 0), 70, 60, 8).Shape()
+    upright = BRepPrimAPI_MakeBox(gp_Pnt(0, 0, 0), 8, 60, 68 if later else 64).Shape()
+    body = BRepAlgoAPI_Fuse(body, upright).Shape()
+    for y in (6, 60):
+        place = gp_Ax2(gp_Pnt(8, y, 8), gp_Dir(0, -1, 0), gp_Dir(1, 0, 0))
+        web = BRepPrimAPI_MakeWedge(place, 40, 44, 6, 0)
+        body = BRepAlgoAPI_Fuse(body, web.Shape()).Shape()
+    holes = [rod(-5, 30, 38, 17 if later else 15, (1, 0, 0))]
+    holes += [
+        rod(-5, y, z, 2.75, (1, 0, 0)) for y in (13, 47) for z in (20, 56) if not later or (y, z) != (47, 20)
+    ]
+    holes += [rod(56, y, -5, 3.5, (0, 0, 1)) for y in (20, 44 if later else 40)]
+    for hole in holes:
+        body = BRepAlgoAPI_Cut(body, hole).Shape()
+    writer = STEPControl_Writer()
+    writer.Transfer(body, STEPControl_AsIs)
+    writer.Write(str(target))
+    return target
 
 
 def _save(sheet: Image.Image, path: Path) -> None:

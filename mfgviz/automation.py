@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session, contains_eager
 
-from mfgviz import batches, rule_runs, staleness
+from mfgviz import batches, rule_runs, staleness, webhooks
 from mfgviz.errors import MfgvizError, UnavailableError
 from mfgviz.journal import came_from, tell_refusal
 from mfgviz.queue import TASK_RENDER
@@ -35,7 +35,12 @@ RING_AT_MOST = 64
 
 # What follows from events: each gets all events of a batch, and answers with the ids of jobs that wait now.
 Handler = Callable[[Session, Settings, Sequence[Event]], list[int]]
-HANDLERS: tuple[Handler, ...] = (staleness.follow, batches.follow, rule_runs.follow)
+HANDLERS: tuple[Handler, ...] = (
+    staleness.follow,
+    batches.follow,
+    rule_runs.follow,
+    webhooks.follow,
+)
 
 
 def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:

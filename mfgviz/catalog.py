@@ -17,6 +17,7 @@ from sqlalchemy import Select, func, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
+from mfgviz import reviews
 from mfgviz.errors import (
     DuplicatePartError,
     DuplicateRevisionError,
@@ -256,8 +257,16 @@ def set_lifecycle_state(
     state: LifecycleState,
     actor: str,
     source_state: str | None = None,
+    *,
+    needs_approved_image: bool,
 ) -> None:
-    """Move a revision through its lifecycle. Raises IllegalMoveError."""
+    """Move a revision through its lifecycle; the setting says whether a release `needs_approved_image`.
+
+    Raises:
+        IllegalMoveError: that move is not allowed.
+        NoApprovedImageError: it would be released, needs an approved image for that, and has none.
+    """
+    reviews.take(session, revision)
     current = LifecycleState(revision.state)
     if state is not current:
         allowed = LIFECYCLE_MOVES[current]
@@ -267,6 +276,8 @@ def set_lifecycle_state(
                 f"{revision.reference} is {current} and cannot become {state}.",
                 remedy=f"It can become {words}.",
             )
+        if needs_approved_image and state is LifecycleState.RELEASED:
+            reviews.require_approved_image(session, revision)
         moved = session.execute(
             update(PartRevision)
             .where(PartRevision.id == revision.id, PartRevision.state == current)
@@ -307,11 +318,13 @@ def check_file(path: Path, max_bytes: int) -> None:
 
 
 def attach_geometry(session: Session, revision: PartRevision, stored: StoredFile, actor: str) -> Geometry:
-    """Let a revision show a stored CAD file; a second file on one revision is its next iteration.
+    """Let a revision show a stored CAD file; a second file on one revision is its next iteration, and
+    supersedes the pictures of the first.
 
     Raises:
         RevisionFrozenError: the revision is released or obsolete.
     """
+    reviews.take(session, revision)
     if LifecycleState(revision.state) in FROZEN_STATES:
         raise RevisionFrozenError(f"{revision.reference} is {revision.state}: its geometry does not change.")
     geometry = session.scalar(select(Geometry).where(Geometry.digest == stored.digest))
@@ -322,13 +335,15 @@ def attach_geometry(session: Session, revision: PartRevision, stored: StoredFile
                 session.add(geometry)
         except IntegrityError:  # somebody else added the same file meanwhile
             geometry = session.scalars(select(Geometry).where(Geometry.digest == stored.digest)).one()
-    if revision.geometry_id is not None and revision.geometry_id != geometry.id:
-        revision.iteration += 1
+    is_another = revision.geometry_id is not None and revision.geometry_id != geometry.id
+    revision.iteration += int(is_another)
     revision.geometry = geometry
     told = {"digest": stored.digest, "file_name": stored.file_name}
     _emit(session, EventKind.GEOMETRY_ATTACHED, actor, revision, told)
     audit(session, actor, "geometry.attached", revision.reference, {"digest": stored.digest})
     session.flush()
+    if is_another:
+        reviews.follow_geometry(session, revision, stored.digest, actor)
     return geometry
 
 

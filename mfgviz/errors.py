@@ -106,6 +106,30 @@ class BatchNotFoundError(NotFoundError):
     default_remedy = "`mfgviz batches list` shows the batches there are."
 
 
+class WebhookNotFoundError(NotFoundError):
+    """There is no such webhook."""
+
+    default_remedy = "`mfgviz webhooks list` shows the webhooks there are."
+
+
+class DeliveryNotFoundError(NotFoundError):
+    """There is no such delivery."""
+
+    default_remedy = "`mfgviz webhooks deliveries NAME` shows what was sent, or could not be."
+
+
+class HookNotFoundError(NotFoundError):
+    """There is no such inbound hook."""
+
+    default_remedy = "`mfgviz hooks list` shows the hooks there are."
+
+
+class ScheduleNotFoundError(NotFoundError):
+    """There is no such schedule."""
+
+    default_remedy = "`mfgviz schedules list` shows the schedules there are."
+
+
 class RuleNotFoundError(NotFoundError):
     """There is no such rule."""
 
@@ -128,6 +152,12 @@ class InputFileNotFoundError(NotFoundError):
     """There is no such file, or it cannot be read."""
 
     default_remedy = "Check the path."
+
+
+class ConnectorNotFoundError(NotFoundError):
+    """There is no such connector."""
+
+    default_remedy = "`mfgviz connectors list` shows the connectors there are."
 
 
 class BlobNotFoundError(NotFoundError):
@@ -175,6 +205,42 @@ class DuplicateTokenError(ConflictError):
     )
 
 
+class DuplicateWebhookError(ConflictError):
+    """A webhook of that name is there already."""
+
+    default_remedy = "Choose another name, or `mfgviz webhooks remove NAME` first."
+
+
+class DuplicateHookError(ConflictError):
+    """An inbound hook of that name is there already."""
+
+    default_remedy = "Choose another name, or `mfgviz hooks remove NAME` first."
+
+
+class DuplicateScheduleError(ConflictError):
+    """A schedule of that name is there already."""
+
+    default_remedy = "Choose another name, or `mfgviz schedules remove NAME` first."
+
+
+class ScheduleBusyError(ConflictError):
+    """The schedule is being run, or waits to be."""
+
+    default_remedy = "`mfgviz schedules show NAME` says how it stands."
+
+
+class HookDisabledError(ConflictError):
+    """The inbound hook is disabled."""
+
+    default_remedy = "`mfgviz hooks enable NAME` lets it take messages again."
+
+
+class MessageReplayedError(ConflictError):
+    """That message came before."""
+
+    default_remedy = "Nothing was done for this copy. A new message needs an id, or a content, of its own."
+
+
 class IdempotencyKeyReusedError(ConflictError):
     """That Idempotency-Key came with another request before."""
 
@@ -191,10 +257,28 @@ class IllegalMoveError(ConflictError):
     """That move is not allowed from the state it is in."""
 
 
+class ApprovalRequiredError(ConflictError):
+    """The picture must be approved first, by somebody who may approve it."""
+
+    default_remedy = "Ask somebody who may review to look at it: `mfgviz renders approve ID`."
+
+
+class NoApprovedImageError(ConflictError):
+    """The revision has no approved image, and is not released without one."""
+
+    default_remedy = "`mfgviz renders approve ID` approves a render."
+
+
 class AlreadyRunningError(ConflictError):
     """mfgviz is running on that data folder already."""
 
     default_remedy = "Stop the other `mfgviz up` (Ctrl-C in its terminal), or choose another MFGVIZ_DATA_DIR."
+
+
+class AmbiguousFileError(ConflictError):
+    """Two files name the same part revision."""
+
+    default_remedy = "Leave one of them there."
 
 
 class LeaseLostError(ConflictError):
@@ -207,6 +291,20 @@ class UnauthenticatedError(MfgvizError):
 
     exit_code = EXIT_FORBIDDEN
     default_remedy = "Ask an admin for one: `mfgviz tokens create NAME --role engineer`."
+
+
+class WrongSignatureError(UnauthenticatedError):
+    """The message is not signed with the hook's secret."""
+
+    default_remedy = (
+        "Sign id, timestamp and the body as it is sent; `mfgviz hooks rotate NAME` makes a new secret."
+    )
+
+
+class MessageTooOldError(UnauthenticatedError):
+    """The message's timestamp is not of now."""
+
+    default_remedy = "Sign each try anew, in seconds since 1970 UTC; check the clocks of both hosts."
 
 
 class ForbiddenError(MfgvizError):
@@ -276,6 +374,12 @@ class PromptTemplateError(InvalidInputError):
     """The prompt's fields cannot be filled in."""
 
 
+class MissingFieldError(PromptTemplateError):
+    """A field of the prompt has no value for the revision."""
+
+    default_remedy = "`mfgviz revisions show PART@REVISION` shows the fields that have one."
+
+
 class OutOfBoundsSizeError(InvalidRequestError):
     """The image size is not one the model can make."""
 
@@ -314,6 +418,78 @@ class UnknownServerError(InvalidInputError):
     """That is no server of mfgviz."""
 
     default_remedy = "Give the address that `mfgviz up` prints, such as http://127.0.0.1:8737."
+
+
+class UnknownEventKindError(InvalidInputError):
+    """There is no such kind of event."""
+
+    default_remedy = "`mfgviz events kinds` lists them; `render` stands for all of `render.`."
+
+
+class InvalidSecretError(InvalidInputError):
+    """That cannot be a secret to sign with."""
+
+    default_remedy = "Leave it out for a good one; or give whsec_ and 24 to 64 bytes as base64."
+
+
+class InvalidWebhookUrlError(InvalidInputError):
+    """Nothing can be sent to that URL."""
+
+    default_remedy = "Give an https:// URL, without user name and password."
+
+
+class ForbiddenAddressError(InvalidWebhookUrlError):
+    """The receiver's address is none of the public internet."""
+
+    default_remedy = (
+        "Allow its network with MFGVIZ_WEBHOOK_ALLOW_PRIVATE, such as 10.20.0.0/16, if it is meant."
+    )
+
+
+class InvalidMappingError(InvalidInputError):
+    """That mapping cannot be used."""
+
+    default_remedy = "docs/webhooks.md shows what a mapping may hold."
+
+
+class InvalidMessageError(InvalidInputError):
+    """The message cannot be read as JSON."""
+
+    default_remedy = "Send one JSON object, as UTF-8."
+
+
+class MappingMissError(InvalidInputError):
+    """The message does not hold what the hook's mapping looks for."""
+
+    default_remedy = "Change what the sender sends, or the hook's mapping: `mfgviz hooks show NAME`."
+
+
+class InvalidScheduleError(InvalidInputError):
+    """That schedule cannot be used."""
+
+    default_remedy = "`mfgviz schedules tasks` lists the tasks and their arguments."
+
+
+class BrokenConnectorError(InvalidInputError):
+    """The connector cannot be loaded."""
+
+    default_remedy = "Install the package that brings it again, in a version for this mfgviz."
+
+
+class InvalidFileNameError(InvalidInputError):
+    """The file's name does not say which part revision it is."""
+
+    default_remedy = "Name it NUMBER_REVISION and the format's extension, such as BRK-0042_A.step."
+
+
+class NoRegularFileError(InvalidInputError):
+    """That is no regular file."""
+
+    default_remedy = "Put the file itself there: links, folders, pipes and devices are not followed."
+
+
+class InvalidSidecarError(InvalidInputError):
+    """The JSON file beside the CAD file cannot be used."""
 
 
 class BulkInputError(InvalidInputError):
@@ -447,6 +623,12 @@ class ContentionError(UnavailableError):
     default_remedy = "Nothing was changed. Try again."
 
 
+class FolderUnavailableError(UnavailableError):
+    """The watched folder cannot be read."""
+
+    default_remedy = "Check that it is there (a network share that is mounted), and its permissions."
+
+
 class DatabaseNotMigratedError(MfgvizError):
     """The database's tables are not those of this version."""
 
@@ -476,6 +658,12 @@ class ServerUnavailableError(UnavailableError):
     """The server does not answer."""
 
     default_remedy = "Check the address; `mfgviz up` or `mfgviz serve` starts a server."
+
+
+class DeliveryFailedError(UnavailableError):
+    """The receiver did not take the message."""
+
+    default_remedy = "Mend the receiver; `mfgviz webhooks replay NAME --dead` sends what it missed."
 
 
 class PortTakenError(UnavailableError):

@@ -176,12 +176,20 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
         PartNotFoundError, RevisionNotFoundError, ModelNotFoundError, TemplateNotFoundError: named ones that
             are not there.
         GeometryError: the revision has no geometry, or one that cannot be used.
-        PromptTemplateError: a field of the prompt does not exist.
+        MissingFieldError: a field of the prompt has no value; names the template, too.
+        PromptTemplateError: the prompt cannot be read otherwise.
         InvalidRequestError: a value that cannot be rendered, or not by this model.
     """
-    if ask.template is not None:
-        ask = with_template(ask, lookup.template(ask.template))
     revision = lookup.revision(ask.revision)
+    of = revision.reference
+    if ask.template is not None:
+        template = lookup.template(ask.template)
+        of += (
+            ""
+            if ask.prompt.strip()
+            else f", which the template {template.name} (version {template.version}) needs"
+        )
+        ask = with_template(ask, template)
     digest = usable_geometry(revision)
     model = lookup.model(ask.model)
     capabilities = model.spec["capabilities"]
@@ -209,7 +217,7 @@ def prepare(lookup: Lookup, ask: Ask) -> list[Submission]:
             fidelity_retries=retries,
         )
         for view in _views(ask)
-        for prompt in expand_prompt(ask.prompt, fields)
+        for prompt in expand_prompt(ask.prompt, fields, of)
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
+from mfgviz import wire
 from mfgviz.database import EMITTED
 from mfgviz.errors import MfgvizError
 from mfgviz.records import AuditEntry, Event, PartRevision
@@ -53,10 +54,23 @@ def tell_refusal(
 ) -> None:
     """Note that something could not be done, for whoever looks later: as an event, in the audit trail, and in
     the log."""
-    told = {"subject": subject[:256], "code": error.code, "message": error.message[:2000]}
-    log.warning("%s: %s: %s", kind.value, subject, error.message)
-    audit(session, actor, kind.value, subject, {"code": error.code, "message": error.message[:2000]})
-    emit(session, kind, actor, {**told, "remedy": error.remedy[:2000]}, revision_id)
+    tell_of(session, kind, actor, subject, error.as_json(), revision_id)
+
+
+def tell_of(
+    session: Session,
+    kind: EventKind,
+    actor: str,
+    subject: str,
+    error: dict[str, str],
+    revision_id: int | None = None,
+) -> None:
+    """The same for an error that is known by its code, message and remedy."""
+    told = {"code": error["code"], "message": error["message"][:2000]}
+    log.warning("%s: %s: %s", kind.value, subject, error["message"])
+    audit(session, actor, kind.value, subject, told)
+    whole = {"subject": subject[:256], **told, "remedy": error["remedy"][:2000]}
+    emit(session, kind, actor, whole, revision_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,19 @@ def list_audit(session: Session, wanted: JournalFilter) -> list[AuditEntry]:
 def last_event(session: Session) -> int:
     """The id of the newest event; 0 where there is none."""
     return session.scalar(select(func.max(Event.id))) or 0
+
+
+def event_of(event: Event) -> wire.EventInfo:
+    """An event's record as a resource."""
+    return wire.EventInfo(
+        id=event.id,
+        kind=event.kind,
+        revision=event.revision.reference if event.revision else None,
+        actor=event.actor,
+        payload=event.payload,
+        created_at=event.created_at,
+        delivered_at=event.delivered_at,
+    )
 
 
 def _page(query: Any, column: InstrumentedAttribute[int], wanted: JournalFilter) -> Any:

@@ -32,6 +32,7 @@ from mfgviz import schema, tokens
 from mfgviz.errors import (
     AlreadyRunningError,
     BrokerUnavailableError,
+    InvalidSettingError,
     NoWorkerError,
     PortTakenError,
     ServerUnavailableError,
@@ -68,7 +69,8 @@ class Child:
 
 
 class LocalStack:
-    """Broker, worker and (with `api`) the HTTP API over one data folder, for as long as the block runs.
+    """Broker, worker and (with `api`) the HTTP API and the watched folder over one data folder, for as long
+    as the block runs.
 
     Raises on entering:
         AlreadyRunningError: another stack has the folder.
@@ -76,6 +78,7 @@ class LocalStack:
         ToolMissingError: there is no Redis-compatible server, or the worker side is not installed.
         BrokerUnavailableError, NoWorkerError: a process did not come up; its log says why.
         StorageUnavailableError: the data folder cannot be written.
+        InvalidSettingError: the folder to be watched is none.
     """
 
     def __init__(self, settings: Settings, tell: Tell, *, api: bool = False) -> None:
@@ -85,6 +88,9 @@ class LocalStack:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> LocalStack:
+        watched = self.settings.watch_folder if self._with_api else ""
+        if watched and not Path(watched).is_dir():
+            raise InvalidSettingError(f"watch_folder is {watched!r}, which is no folder.")
         try:
             self._take_lock()
             self._prepare_database()
@@ -94,6 +100,8 @@ class LocalStack:
             if self._with_api:
                 self._listening = listen(self.settings.api_host, self.settings.api_port)
                 self._start_api()
+            if watched:
+                self._start_watcher()
         except OSError as error:
             self._stop()
             if error.errno != errno.ENOSPC and str(self.settings.data_dir) not in str(error.filename):
@@ -127,7 +135,12 @@ class LocalStack:
             self._tell(f"The {child.name} ended with code {code}; it is started again in {delay_s:g} s.")
             time.sleep(delay_s)
             restarts = child.restarts + 1
-            starters = {"broker": self._start_broker, "worker": self._start_worker, "api": self._start_api}
+            starters = {
+                "broker": self._start_broker,
+                "worker": self._start_worker,
+                "api": self._start_api,
+                "watcher": self._start_watcher,
+            }
             starters[child.name]()
             self._children[child.name].restarts = restarts
 
@@ -198,7 +211,7 @@ class LocalStack:
         child = self._spawn(
             "worker",
             [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", queues, "-n", "mfgviz@%h"],
-            level,
+            settings=replace(self.settings, log_level=level),
         )
         name = f"{os.uname().nodename}:{child.process.pid}"
         self._wait("worker", WORKER_START_S, lambda: self._worker_reported(name), NoWorkerError)
@@ -210,6 +223,12 @@ class LocalStack:
         self._spawn("api", command, pass_fds=(number,))
         self._wait("api", API_START_S, self._api_answers, ServerUnavailableError)
 
+    def _start_watcher(self) -> None:
+        folder = str(Path(self.settings.watch_folder).absolute())
+        run = ["-m", "mfgviz.cli", "connectors", "run", "folder", "--set", f"folder={folder}"]
+        # It works on this stack's database, whatever server other commands are to ask.
+        self._spawn("watcher", [sys.executable, *run], settings=replace(self.settings, server_url=""))
+
     def _api_answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.api_url}/healthz", timeout=2) as answer:  # noqa: S310 - our own
@@ -218,10 +237,13 @@ class LocalStack:
             return False
 
     def _spawn(
-        self, name: str, command: list[str], log_level: str | None = None, pass_fds: tuple[int, ...] = ()
+        self,
+        name: str,
+        command: list[str],
+        pass_fds: tuple[int, ...] = (),
+        settings: Settings | None = None,
     ) -> Child:
-        changed = replace(self.settings, log_level=log_level) if log_level else self.settings
-        environment = {**os.environ, **environment_of(changed)}
+        environment = {**os.environ, **environment_of(settings or self.settings)}
         with self.log_file(name).open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -275,7 +297,12 @@ class LocalStack:
 
     # -- stopping ------------------------------------------------------------------------------------------
     def _stop(self) -> None:
-        graces = (("api", 10.0), ("worker", self.settings.shutdown_grace_s), ("broker", 10.0))
+        graces = (
+            ("watcher", 10.0),
+            ("api", 10.0),
+            ("worker", self.settings.shutdown_grace_s),
+            ("broker", 10.0),
+        )
         for name, grace_s in graces:
             child = self._children.pop(name, None)
             if child is not None:

@@ -10,7 +10,7 @@ _PATHS = ("sqlite", "file")  # what follows is a path
 _QUERY_SECRET = re.compile(
     r"([?&#][^=&\s]*(?:pass|pwd|secret|token|key|sig|sas|credential)[^=&\s]*=)([^&\s]*)", re.IGNORECASE
 )
-_TOKEN = re.compile(r"\bmfgv_[\w-]+")
+_TOKEN = re.compile(r"\b(?:mfgv_[\w-]+|whsec_[\w+/=-]+)")
 # Shorter pieces of a password would star half of any message.
 _SHORTEST_PIECE = 4
 

@@ -26,10 +26,12 @@ logger = logging.getLogger(__name__)
 TASK_RENDER = "mfgviz.render"
 TASK_READ_GEOMETRY = "mfgviz.read_geometry"
 TASK_AUTOMATE = "mfgviz.automate"
+TASK_SCHEDULED = "mfgviz.scheduled"
 ROUTES = {
     TASK_RENDER: {"queue": QUEUE_GPU},
     TASK_READ_GEOMETRY: {"queue": QUEUE_CPU},
     TASK_AUTOMATE: {"queue": QUEUE_CPU},
+    TASK_SCHEDULED: {"queue": QUEUE_CPU},
 }
 # A broker that did not answer is not asked again for events so soon: a sweep rings for them.
 EVENTS_PATIENCE_S = 30.0

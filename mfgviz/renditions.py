@@ -1,4 +1,4 @@
-"""The images of revisions: attach, look up, review, export, verify, compare with a replay."""
+"""The images of revisions: store, look up, export, verify, compare with a replay."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
-from sqlalchemy import ColumnElement, Update, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from mfgviz import __version__, provenance
-from mfgviz.catalog import check_text
 from mfgviz.errors import (
     AlteredImageError,
-    IllegalMoveError,
     ImageUnreadableError,
     InputFileNotFoundError,
     InvalidInputError,
@@ -26,12 +24,11 @@ from mfgviz.errors import (
     StorageUnavailableError,
 )
 from mfgviz.jobs import NewRendition
-from mfgviz.journal import audit, emit
 from mfgviz.provenance import ImageFormat, Record
-from mfgviz.records import PartRevision, RenderJob, Rendition, utcnow
+from mfgviz.records import PartRevision, RenderJob, Rendition
 from mfgviz.requests import RenderRequest
 from mfgviz.storage import BlobStore
-from mfgviz.vocabulary import REVIEW_MOVES, EventKind, FidelityVerdict, Mode, ReviewState
+from mfgviz.vocabulary import FidelityVerdict, Mode, ReviewState
 
 FORMATS: dict[str, ImageFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 # How far two JPEG decoders' roundings may lie apart, in levels of 255.
@@ -176,81 +173,6 @@ def of_job(session: Session, job_id: int) -> list[Rendition]:
     """The renditions of a job, in their order."""
     query = select(Rendition).where(Rendition.job_id == job_id).order_by(Rendition.index)
     return list(session.scalars(query.options(*_LOADED)))
-
-
-def primary_of(session: Session, revision_id: int) -> int | None:
-    """The id of the rendition that stands for a revision, or None."""
-    query = select(Rendition.id).where(Rendition.revision_id == revision_id, Rendition.is_primary)
-    return session.scalar(query)
-
-
-def review(
-    session: Session, rendition: Rendition, state: ReviewState, actor: str, comment: str | None = None
-) -> None:
-    """Approve a rendition, reject it, or take that back. A rejected one stands for its revision no more.
-
-    Raises:
-        IllegalMoveError: it was superseded, or somebody else reviewed it at the same moment.
-        InvalidInputError: the comment holds what is no text.
-    """
-    check_text("comment", comment or "")
-    current = ReviewState(rendition.review_state)
-    if state not in REVIEW_MOVES[current]:
-        raise IllegalMoveError(f"Render {rendition.id} is {current} and cannot become {state}.")
-    values: dict[str, Any] = {"review_state": state, "reviewed_by": actor, "reviewed_at": utcnow()}
-    if state is ReviewState.REJECTED:
-        values["is_primary"] = False
-    moved = session.scalar(
-        update(Rendition)
-        .where(Rendition.id == rendition.id, Rendition.review_state == current)
-        .values(review_comment=comment or None, **values)
-        .returning(Rendition.id)
-        .execution_options(synchronize_session=False)
-    )
-    if moved is None:
-        raise IllegalMoveError(f"Render {rendition.id} was reviewed by somebody else just now.")
-    session.refresh(rendition, ["review_state", "reviewed_by", "reviewed_at", "review_comment", "is_primary"])
-    details = {"render": rendition.id, "from": current, "to": state, "comment": comment}
-    audit(session, actor, "render.reviewed", rendition.revision.reference, details)
-    told = {"revision": rendition.revision.reference, "render": rendition.id, "comment": comment}
-    emit(session, EventKind(f"render.{state}"), actor, told, rendition.revision_id)
-
-
-def set_primary(session: Session, rendition: Rendition, actor: str) -> None:
-    """Let a rendition stand for its revision, in place of the one that did.
-
-    Raises:
-        IllegalMoveError: it is rejected or superseded.
-    """
-    if rendition.review_state in (ReviewState.REJECTED, ReviewState.SUPERSEDED):
-        raise IllegalMoveError(
-            f"Render {rendition.id} is {rendition.review_state}: it cannot stand for its revision."
-        )
-    if rendition.is_primary:
-        return
-    # Two who choose at the same time choose one after the other.
-    mine = select(PartRevision.id).where(PartRevision.id == rendition.revision_id)
-    session.execute(mine.with_for_update())
-    _clear_primary(session, rendition.revision_id)
-    session.execute(_primary(Rendition.id == rendition.id, chosen=True))
-    session.refresh(rendition, ["is_primary"])
-    audit(session, actor, "render.made_primary", rendition.revision.reference, {"render": rendition.id})
-
-
-def clear_primary(session: Session, revision: PartRevision, actor: str) -> None:
-    """Let no rendition stand for the revision."""
-    if _clear_primary(session, revision.id):
-        audit(session, actor, "render.primary_cleared", revision.reference)
-
-
-def _clear_primary(session: Session, revision_id: int) -> bool:
-    mine = (Rendition.revision_id == revision_id) & Rendition.is_primary
-    return bool(session.scalars(_primary(mine, chosen=False).returning(Rendition.id)).all())
-
-
-def _primary(which: ColumnElement[bool], *, chosen: bool) -> Update:
-    statement = update(Rendition).where(which).values(is_primary=chosen)
-    return statement.execution_options(synchronize_session=False)
 
 
 def export(blobs: BlobStore, rendition: Rendition, target: Path) -> Path:

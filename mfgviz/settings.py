@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import ipaddress
 import math
 import os
 import re
@@ -31,7 +32,10 @@ MAX_REQUESTER = 256
 LIVE_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
 FIDELITY_POLICIES = ("accept", "mark", "retry")
 MAX_FIDELITY_RETRIES = 10
+TRUTHS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+APPROVALS = ("any", "other", "off")
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Linux allows 107 bytes in a unix socket's path.
 SOCKET_PATH_LIMIT_BYTES = 100
 
@@ -92,6 +96,14 @@ class Settings:
         0.5, "Pictures whose fidelity, 0 to 1, is below this do not show their part."
     )
     fidelity_retries: int = _setting(2, "How often the policy `retry` tries a picture again at most.")
+    approval: str = _setting(
+        "any",
+        "Who must approve a picture before it is its revision's primary image: any reviewer, a reviewer "
+        "other than its author, or nobody (off).",
+    )
+    release_needs_approved_image: bool = _setting(
+        False, "Whether a revision is released only with an approved image of its CAD file."
+    )
     retry_delay_s: float = _setting(5.0, "Wait before the first retry; it doubles from one to the next.")
     soft_time_limit_s: int = _setting(1800, "A batch is stopped and retried after this time.")
     hard_time_limit_s: int = _setting(2100, "A worker stuck for this long loses its task.")
@@ -109,11 +121,17 @@ class Settings:
     requests_per_minute: int = _setting(1200, "HTTP requests that one token may send to one server process.")
     queued_jobs_max: int = _setting(10_000, "Waiting jobs that one requester may have through the HTTP API.")
     image_max_pixels: int = _setting(4096 * 4096, "Largest starting image taken in over HTTP, in pixels.")
+    webhook_allow_private: str = _setting(
+        "",
+        "Own networks that webhooks may be sent to, separated by commas, such as 10.20.0.0/16.",
+    )
+    webhook_tries: int = _setting(7, "How often a webhook's delivery is tried before it is dead.")
     live_url: str = _setting(
         "broker",
         "Redis URL for live progress and previews; `broker` is the broker where that is Redis, else polling.",
         secret=True,
     )
+    watch_folder: str = _setting("", "A folder that `mfgviz up` watches for CAD files: PN_REV.step.")
     server_url: str = _setting(
         "",
         "A server whose HTTP API the commands use instead of the database; its connect string will do.",
@@ -127,12 +145,14 @@ class Settings:
             "claim_images", "lease_s", "max_attempts", "soft_time_limit_s", "hard_time_limit_s",
             "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes", "tessellation_timeout_s",
             "tessellation_memory_bytes", "cache_max_bytes", "requests_per_minute", "queued_jobs_max",
-            "image_max_pixels",
+            "image_max_pixels", "webhook_tries",
         )  # fmt: skip
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidSettingError(f"{name} is {getattr(self, name)}, but must be above zero.")
         self._check_fidelity()
+        if self.approval not in APPROVALS:
+            raise InvalidSettingError(f"approval is {self.approval!r}; choose one of {', '.join(APPROVALS)}.")
         if not 0 <= self.retry_delay_s < math.inf:
             raise InvalidSettingError(f"retry_delay_s is {self.retry_delay_s}, but must not be negative.")
         if not 0 < len(self.requester.strip()) <= MAX_REQUESTER:
@@ -140,6 +160,7 @@ class Settings:
                 f"requester has {len(self.requester)} characters, but must have 1 to {MAX_REQUESTER}."
             )
         self._check_broker()
+        _ = self.webhook_networks
         if self.live_url != "broker" and self.live_redis_url is None:
             raise InvalidSettingError(
                 f"live_url is {mask_secret(self.live_url)!r}, but must be `broker` or a Redis URL."
@@ -184,6 +205,15 @@ class Settings:
         except ValueError as error:
             told = "has a port that is no number (a / or : in a password is written %2F, %3A)"
             raise InvalidSettingError(f"broker_url {mask_secret(self.broker_url)} {told}.") from error
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """The networks of `webhook_allow_private`. Raises InvalidSettingError."""
+        words = [one.strip() for one in self.webhook_allow_private.split(",") if one.strip()]
+        try:
+            return tuple(ipaddress.ip_network(word) for word in words)
+        except ValueError as error:
+            raise InvalidSettingError(f"webhook_allow_private holds what is no network: {error}.") from error
 
     # -- where the embedded default keeps its things ------------------------------------------
     @property
@@ -321,6 +351,10 @@ def _parse(where: str, kind: str, raw: object) -> object:
     text = str(raw).strip()
     if kind == "Path":
         return Path(text).expanduser()
+    if kind == "bool":
+        if text.lower() not in TRUTHS:
+            raise InvalidSettingError(f"{where} is {text!r}, but must be true or false.")
+        return TRUTHS[text.lower()]
     try:
         return {"int": int, "float": float, "str": str}[kind](text)
     except ValueError as error:

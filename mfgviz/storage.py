@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from mfgviz.errors import BlobNotFoundError, InvalidSettingError, StorageUnavailableError
@@ -20,6 +23,16 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CHUNK_BYTES = 1 << 20
+CONDEMNED = "condemned"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob as the store lists it; `modified_at` is when it was put there."""
+
+    digest: str
+    size_bytes: int
+    modified_at: datetime
 
 
 class BlobStore:
@@ -58,16 +71,11 @@ class BlobStore:
             BlobNotFoundError: there is none.
             StorageUnavailableError: it cannot be read, or is damaged.
         """
-        from obstore.exceptions import BaseError
-
-        try:
-            content = bytes(self._store().get(_key(digest)).bytes())
-        except FileNotFoundError as error:
-            raise BlobNotFoundError(
-                f"The blob store {mask_secret(self.url)} has no blob {digest}."
-            ) from error
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
+        content = self._read(digest)
+        if content is None and self.restore(digest):
+            content = self._read(digest)
+        if content is None:
+            raise BlobNotFoundError(f"The blob store {mask_secret(self.url)} has no blob {digest}.")
         if hashlib.sha256(content).hexdigest() != digest:
             raise StorageUnavailableError(
                 f"The blob {digest} is damaged in {mask_secret(self.url)}.",
@@ -76,33 +84,51 @@ class BlobStore:
         return content
 
     def exists(self, digest: str) -> bool:
-        """Whether there is such a blob."""
-        from obstore.exceptions import BaseError
-
-        try:
-            self._store().head(_key(digest))
-        except FileNotFoundError:
-            return False
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
-        return True
+        """Whether there is such a blob. One that was condemned is restored by being asked for."""
+        return self._has(digest) or self.restore(digest)
 
     def delete(self, digest: str) -> None:
         """Remove a blob; one that is not there is none to remove."""
-        from obstore.exceptions import BaseError
-
-        try:
-            self._store().delete(_key(digest))
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
+        self._delete(_key(digest))
 
     def digests(self) -> Iterator[str]:
-        """Every digest that is stored, in no order."""
-        for batch in self._store().list():
-            for item in batch:
-                yield str(item["path"]).rsplit("/", 1)[-1]
+        """Every digest that is stored and not condemned, in no order."""
+        return (one.digest for one in self.stored())
+
+    def stored(self, prefix: str = "") -> Iterator[StoredBlob]:
+        """Every blob that is not condemned, in no order; `prefix` is empty or the digests' first two digits.
+
+        Raises:
+            StorageUnavailableError: the store cannot be read.
+        """
+        for item in self._list(prefix):
+            digest = str(item["path"]).rsplit("/", 1)[-1]
+            if item["path"] == _key(digest):
+                yield StoredBlob(digest, int(item["size"]), item["last_modified"])
+
+    # What nothing refers to is condemned before it is deleted: moved aside, under the day. Whoever asks for
+    # it meanwhile, to read it or to store the same content, moves it back. So nobody can lose a blob by
+    # beginning to refer to it while it is being collected.
+    def condemn(self, digest: str, day: date) -> None:
+        """Move a blob aside. One that is not there is none to move."""
+        self._move(_key(digest), _condemned_key(digest, day))
+
+    def condemned(self) -> Iterator[tuple[StoredBlob, date]]:
+        """Every condemned blob, and the day that it was condemned on. Errors as `stored`."""
+        for item in self._list(CONDEMNED):
+            _, day, digest = str(item["path"]).split("/")
+            yield StoredBlob(digest, int(item["size"]), item["last_modified"]), date.fromisoformat(day)
+
+    def restore(self, digest: str) -> bool:
+        """Move a condemned blob back; whether there was one."""
+        days = self._folders(CONDEMNED)
+        return any(self._move(f"{day}/{digest}", _key(digest)) for day in days) or (
+            bool(days) and self._has(digest)
+        )
+
+    def delete_condemned(self, digest: str, day: date) -> None:
+        """Delete a blob that was condemned on that day; one that was restored stays."""
+        self._delete(_condemned_key(digest, day))
 
     def check(self) -> None:
         """Write and read a small blob, as proof that the store works. Errors as `put`."""
@@ -116,6 +142,54 @@ class BlobStore:
             return
         try:
             self._store().put(_key(digest), content)
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def _read(self, digest: str) -> bytes | None:
+        content: bytes | None = None
+        with self._errors():
+            content = bytes(self._store().get(_key(digest)).bytes())
+        return content
+
+    def _has(self, digest: str) -> bool:
+        found = False
+        with self._errors():
+            self._store().head(_key(digest))
+            found = True
+        return found
+
+    def _delete(self, key: str) -> None:
+        with self._errors():
+            self._store().delete(key)
+
+    def _move(self, source: str, target: str) -> bool:
+        """Move it; whether it was there."""
+        moved = False
+        with self._errors():
+            self._store().rename(source, target)
+            moved = True
+        return moved
+
+    def _folders(self, prefix: str) -> list[str]:
+        found: list[str] = []
+        with self._errors():
+            found = [str(one) for one in self._store().list_with_delimiter(prefix)["common_prefixes"]]
+        return found
+
+    def _list(self, prefix: str) -> Iterator[Any]:
+        with self._errors():
+            for batch in self._store().list(prefix or None):
+                yield from batch
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What is not there ends the block; other errors of the store are raised as ours."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except FileNotFoundError:
+            return
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
 
@@ -140,6 +214,10 @@ def digest_of(stream: BinaryIO) -> str:
 
 def _key(digest: str) -> str:
     return f"{digest[:2]}/{digest[2:4]}/{digest}"
+
+
+def _condemned_key(digest: str, day: date) -> str:
+    return f"{CONDEMNED}/{day.isoformat()}/{digest}"
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -39,6 +40,9 @@ class Template:
     sampling: dict[str, Any] = field(default_factory=dict)
     version: int = 1
     built_in: bool = False
+    retired: bool = False
+    created_at: datetime | None = None
+    created_by: str | None = None
 
     @property
     def fields(self) -> list[str]:
@@ -99,6 +103,14 @@ def get_template(session: Session, name: str, version: int | None = None) -> Tem
     raise TemplateNotFoundError(f"There is no template {which}.", remedy=f"Templates there are: {known}.")
 
 
+def list_versions(session: Session, name: str) -> list[Template]:
+    """All versions of a template, the newest first, retired ones too. Raises TemplateNotFoundError."""
+    query = select(PromptTemplate).where(PromptTemplate.name == name).order_by(PromptTemplate.version.desc())
+    found = [_of(row) for row in session.scalars(query)]
+    built_in = [BUILT_IN[name]] if name in BUILT_IN else []
+    return [*found, *built_in] or [get_template(session, name)]
+
+
 def save_template(session: Session, template: Template, actor: str) -> Template:
     """Save a template as the next version of its name; unchanged, it stays the version it is.
 
@@ -130,6 +142,8 @@ def save_template(session: Session, template: Template, actor: str) -> Template:
     try:
         with session.begin_nested():
             session.add(row)
+            session.flush()
+            session.refresh(row, ["created_at"])
     except IntegrityError as error:
         raise ConflictError(
             f"The template {template.name} was saved by somebody else just now.",
@@ -201,4 +215,7 @@ def _of(row: PromptTemplate) -> Template:
         views=tuple(row.views),
         sampling=dict(row.sampling),
         version=row.version,
+        retired=row.retired,
+        created_at=row.created_at,
+        created_by=row.created_by,
     )

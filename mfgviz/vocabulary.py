@@ -45,6 +45,15 @@ class ReviewState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Approval(StrEnum):
+    """What a picture needs before it stands for its revision: anybody's approval, that of somebody other
+    than its author, or none."""
+
+    ANY = "any"
+    OTHER = "other"
+    OFF = "off"
+
+
 class Scope(StrEnum):
     """What a token lets its holder do."""
 
@@ -157,6 +166,7 @@ class EventKind(StrEnum):
     EVENT_FAILED = "event.failed"
     RULE_FAILED = "rule.failed"
     RULE_REFUSED = "rule.refused"
+    RELEASE_REFUSED = "release.refused"
     TEMPLATE_REFUSED = "template.refused"
     BOM_REFUSED = "bom.refused"
     HOOK_REFUSED = "hook.refused"
@@ -203,9 +213,11 @@ BATCH_MOVES: dict[BatchState, frozenset[BatchState]] = {
     BatchState.CANCELLED: frozenset(),
 }
 
+# What people may say of a render. Another CAD file on its revision moves proposed and approved ones to
+# superseded, and the former file moves those back to proposed (`mfgviz.reviews`).
 REVIEW_MOVES: dict[ReviewState, frozenset[ReviewState]] = {
-    ReviewState.PROPOSED: frozenset({ReviewState.APPROVED, ReviewState.REJECTED, ReviewState.SUPERSEDED}),
-    ReviewState.APPROVED: frozenset({ReviewState.PROPOSED, ReviewState.REJECTED, ReviewState.SUPERSEDED}),
+    ReviewState.PROPOSED: frozenset({ReviewState.APPROVED, ReviewState.REJECTED}),
+    ReviewState.APPROVED: frozenset({ReviewState.PROPOSED, ReviewState.REJECTED}),
     ReviewState.REJECTED: frozenset({ReviewState.PROPOSED, ReviewState.APPROVED}),
     ReviewState.SUPERSEDED: frozenset(),
 }
@@ -234,6 +246,13 @@ SAMPLERS = (
 )
 
 FAMILIES = ("studio", "sd15", "sdxl")
+
+# The formats that CAD files are read in, by the extension of a file's name.
+CAD_FORMATS = {
+    ".step": "step", ".stp": "step", ".p21": "step", ".iges": "iges", ".igs": "iges", ".brep": "brep",
+    ".brp": "brep", ".stl": "stl", ".obj": "obj", ".ply": "ply", ".glb": "glb", ".3mf": "3mf",
+    ".fcstd": "fcstd",
+}  # fmt: skip
 
 QUEUE_GPU = "gpu"
 QUEUE_CPU = "cpu"

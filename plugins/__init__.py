@@ -1,1 +1,2 @@
-"""Adapters to foreign programs. They speak HTTP to the API and import nothing of mfgviz."""
+"""Adapters to foreign programs: `plm` works through the doors of mfgviz; add-ons in CAD programs speak
+HTTP."""

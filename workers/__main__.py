@@ -22,10 +22,12 @@ Answer = dict[str, Any]
 
 
 def read_geometry(arguments: dict[str, Any]) -> Answer:
-    """`path` → format, shape_digest, facts, warnings."""
+    """`path`, and how many `holes` are to be named at most → format, shape_digest, facts, warnings."""
+    from workers.geometry.facts import HOLES_NAMED
     from workers.maps import read_geometry
 
-    facts, warnings = read_geometry(Path(arguments["path"]), load_settings())
+    holes = int(arguments.get("holes", HOLES_NAMED))
+    facts, warnings = read_geometry(Path(arguments["path"]), load_settings(), holes)
     return {
         "format": facts.format,
         "shape_digest": facts.shape_digest,
@@ -42,6 +44,21 @@ def maps(arguments: dict[str, Any]) -> Answer:
     size = (int(arguments["width"]), int(arguments["height"]))
     files = draw_maps(Path(arguments["path"]), view, size, Path(arguments["out_dir"]), load_settings())
     return {"files": {name: str(path) for name, path in files.items()}}
+
+
+def silhouettes(arguments: dict[str, Any]) -> Answer:
+    """`before`, `after` (each `path`, `digest`, `name`), `holes`, `out` → the file written."""
+    from workers.geometry import FolderCache, cached_mesh
+    from workers.maps import limits_of
+    from workers.silhouettes import Pair, marks_of, sheet
+
+    settings = load_settings()
+    cache = FolderCache(settings.cache_dir, settings.cache_max_bytes)
+    sides = [arguments["before"], arguments["after"]]
+    meshes = [cached_mesh(cache, one["digest"], Path(one["path"]), limits_of(settings)) for one in sides]
+    names = (str(sides[0]["name"]), str(sides[1]["name"]))
+    Path(arguments["out"]).write_bytes(sheet(Pair(meshes[0], meshes[1], names, marks_of(arguments["holes"]))))
+    return {"file": arguments["out"]}
 
 
 def inspect_model(arguments: dict[str, Any]) -> Answer:
@@ -84,6 +101,7 @@ def device(_arguments: dict[str, Any]) -> Answer:
 TOOLS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "read-geometry": read_geometry,
     "maps": maps,
+    "silhouettes": silhouettes,
     "inspect-model": inspect_model,
     "evaluate-model": evaluate_model,
     "device": device,

@@ -14,9 +14,10 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mfgviz import automation, catalog, jobs, workers_seen
+from mfgviz import automation, catalog, jobs, schedules, workers_seen
+from mfgviz.courier import Courier
 from mfgviz.errors import MfgvizError, UnavailableError
-from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER
+from mfgviz.queue import TASK_READ_GEOMETRY, TASK_RENDER, TASK_SCHEDULED
 from mfgviz.records import Geometry
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
@@ -44,6 +45,7 @@ class WorkerHost:
         self._one_at_a_time = threading.Lock()
         self._ring_unread_at = time.monotonic() + UNREAD_EVERY_S
         self._thread: threading.Thread | None = None
+        self._courier: Courier | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -100,6 +102,16 @@ class WorkerHost:
         except UnavailableError as error:
             log.warning("events: %s", error.message)  # it is rung for again
             return 0
+        finally:
+            if self._courier is not None:
+                self._courier.wake()
+
+    def run_schedule(self, schedule_id: int) -> None:
+        """Do what a schedule that is due says."""
+        try:
+            schedules.run(self.runtime, schedule_id)
+        except UnavailableError as error:
+            log.warning("schedule %d: %s", schedule_id, error.message)
 
     # -- reporting and sweeping ----------------------------------------------------------------------------
     def start(self, queues: tuple[str, ...]) -> None:
@@ -107,6 +119,9 @@ class WorkerHost:
         self.queues = queues
         self._thread = threading.Thread(target=self._keep_house, name="house", daemon=True)
         self._thread.start()
+        if QUEUE_CPU in queues:
+            self._courier = Courier(self.runtime)
+            self._courier.start()
         if QUEUE_GPU in queues:
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
@@ -119,6 +134,8 @@ class WorkerHost:
         self.stop()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        if self._courier is not None:
+            self._courier.close()
         try:
             with self.runtime.db.begin() as session:
                 workers_seen.say_goodbye(session, self.name)
@@ -144,6 +161,7 @@ class WorkerHost:
                 if QUEUE_CPU in self.queues:
                     self._ring_for_unread()
                     self._ring_for_events()
+                    self._ring_for_schedules()
             except MfgvizError as error:
                 log.warning("%s", error.message)
             self._leave_if_stuck()
@@ -168,6 +186,18 @@ class WorkerHost:
             waiting = automation.has_events(session)
         if waiting and not self.runtime.doorbell.waiting(QUEUE_CPU):
             self.runtime.doorbell.ring_for_events()
+
+    def _ring_for_schedules(self) -> None:
+        """Take the schedules that are due, and ring for them; for those whose message was lost, again."""
+        busy_s = float(self.settings.hard_time_limit_s)
+        with self.runtime.db.read() as session:
+            due, waiting = schedules.has_due(session, busy_s), schedules.waiting(session)
+        if due:
+            with self.runtime.db.begin() as session:
+                taken = schedules.take_due(session, busy_s)
+            self.runtime.doorbell.ring(TASK_SCHEDULED, taken)
+        if waiting and not self.runtime.doorbell.waiting(QUEUE_CPU):
+            self.runtime.doorbell.ring(TASK_SCHEDULED, waiting)
 
     def _report(self) -> None:
         engine = self.__dict__.get("engine")

@@ -23,6 +23,7 @@ from workers.geometry import (
     shape_digest,
     tessellate,
 )
+from workers.geometry.facts import HOLES_NAMED
 
 if TYPE_CHECKING:
     from workers.geometry import ControlMaps, Mesh
@@ -102,11 +103,17 @@ def limits_of(settings: Settings) -> TessellationLimits:
     )
 
 
-def read_geometry(path: Path, settings: Settings) -> tuple[GeometryFacts, list[str]]:
-    """What a CAD file holds, and what people should know of it. Raises GeometryError."""
+def read_geometry(
+    path: Path, settings: Settings, holes_named: int = HOLES_NAMED
+) -> tuple[GeometryFacts, list[str]]:
+    """What a CAD file holds, so many of its holes among it, and what people should know of it.
+
+    Raises:
+        GeometryError: it cannot be used.
+    """
     file_format = detect_format(path, settings.geometry_max_bytes)
     mesh = tessellate(path, limits_of(settings))
-    return GeometryFacts(file_format, shape_digest(mesh), describe(mesh)), list(mesh.warnings)
+    return GeometryFacts(file_format, shape_digest(mesh), describe(mesh, holes_named)), list(mesh.warnings)
 
 
 def read_geometry_blob(blobs: BlobStore, digest: str, file_name: str, settings: Settings) -> GeometryFacts:

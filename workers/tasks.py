@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 
-from mfgviz.queue import TASK_AUTOMATE, TASK_READ_GEOMETRY, TASK_RENDER
+from mfgviz.queue import TASK_AUTOMATE, TASK_READ_GEOMETRY, TASK_RENDER, TASK_SCHEDULED
 from workers.host import WorkerHost
 
 
@@ -27,3 +27,8 @@ def register_tasks(app: Celery, host: WorkerHost) -> None:
     def automate(_: int) -> dict[str, int]:
         """There are events: do what follows from them."""
         return {"events": host.automate()}
+
+    @app.task(name=TASK_SCHEDULED, max_retries=0)
+    def scheduled(schedule_id: int) -> None:
+        """A schedule is due: do what it says."""
+        host.run_schedule(schedule_id)

@@ -18,6 +18,7 @@ from mfgviz import journal, tokens
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import RateLimit
 from mfgviz.errors import ForbiddenError, MfgvizError, UnauthenticatedError
+from mfgviz.hooks import Refusals
 from mfgviz.runtime import Runtime
 from mfgviz.service import Service
 from mfgviz.tokens import USED_EVERY_S, Holder
@@ -66,6 +67,7 @@ class Server:
     hub: Hub
     later: Afterwards
     used: dict[int, float] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ async def caller_of(
         raise UnauthenticatedError("The request carries no token.")
     server = server_of(request)
     holder = await to_thread.run_sync(_authenticate, server.runtime, given.credentials)
-    server.rate.take(holder.token_id, holder.token_name)
+    server.rate.take(holder.token_id, f"The token {holder.token_name!r}")
     if time.monotonic() - server.used.get(holder.token_id, -USED_EVERY_S) >= USED_EVERY_S:
         server.used[holder.token_id] = time.monotonic()
         server.later(lambda: _note_use(server.runtime, holder.token_id))

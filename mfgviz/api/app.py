@@ -19,7 +19,19 @@ from mfgviz.api import problems
 from mfgviz.api.access import Afterwards, Server
 from mfgviz.api.events import Hub
 from mfgviz.api.limits import BodyLimit, RateLimit, SecurityHeaders
-from mfgviz.api.routes import bom, chronicle, jobs, parts, renders, rest, revisions, rules
+from mfgviz.api.routes import (
+    bom,
+    chronicle,
+    connecting,
+    connections,
+    hooks,
+    jobs,
+    parts,
+    renders,
+    rest,
+    revisions,
+    rules,
+)
 from mfgviz.errors import MfgvizError
 from mfgviz.runtime import Runtime
 from mfgviz.service import API, Service
@@ -32,10 +44,11 @@ THREADS = 11
 FORGET_EVERY_S = 3600.0
 # How long open event streams may keep a server that stops.
 SHUTDOWN_S = 3
-UPLOADS = ("/geometry", "/images", "/bom/lines")
+UPLOADS = ("/geometry", "/intake", "/images", "/bom/lines")
 ROUTERS = (
     parts.router,
     revisions.router,
+    connecting.router,
     jobs.router,
     renders.router,
     renders.images,
@@ -43,12 +56,15 @@ ROUTERS = (
     bom.batches,
     rules.router,
     chronicle.router,
+    connections.router,
+    hooks.router,
     rest.router,
 )
 DESCRIPTION = """
 Gives CAD part revisions their pictures: diffusion renders held to the part's true geometry.
 
 Every request carries `Authorization: Bearer TOKEN`; `mfgviz tokens create NAME --role engineer` makes one.
+Messages to inbound hooks are signed instead.
 Roles are viewer (scope read), engineer (read, submit), approver (read, submit, review) and admin (all).
 Errors are problem+json with the codes of the command line. Lists have cursors. Times are UTC.
 """
@@ -85,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.server = Server(runtime, RateLimit(settings.requests_per_minute), Hub(runtime), Afterwards())
     problems.install(app)
-    app.add_middleware(BodyLimit, uploads=UPLOADS)
+    app.add_middleware(BodyLimit, uploads=UPLOADS, hooks=f"{API}/hooks/")
     origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]
     if origins:
         app.add_middleware(
@@ -148,4 +164,5 @@ async def _forget(runtime: Runtime) -> None:
     while True:
         with suppress(MfgvizError):
             await to_thread.run_sync(service.forget_old_keys)
+            await to_thread.run_sync(service.forget_old_messages)
         await asyncio.sleep(FORGET_EVERY_S)

@@ -22,14 +22,16 @@ class BodyTooLarge(Exception):  # noqa: N818 - it never leaves this file
 
 class BodyLimit:
     """ASGI middleware: a body of more than `JSON_MAX_BYTES` is refused with 413, whatever its length header
-    says. Routes that take files (`uploads`) count for themselves."""
+    says. Routes that take files (`uploads`, ends of paths) and inbound `hooks` (the beginning of theirs)
+    count for themselves."""
 
-    def __init__(self, app: ASGIApp, uploads: tuple[str, ...]) -> None:
-        self.app, self.uploads = app, uploads
+    def __init__(self, app: ASGIApp, uploads: tuple[str, ...], hooks: str) -> None:
+        self.app, self.uploads, self.hooks = app, uploads, hooks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, its body counted."""
-        if scope["type"] != "http" or scope["path"].endswith(self.uploads):
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path.endswith(self.uploads) or path.startswith(self.hooks):
             await self.app(scope, receive, send)
             return
         got, begun, over = 0, False, False
@@ -76,7 +78,11 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def take(self, key: int, who: str) -> None:
-        """Count one request. Raises TooManyRequestsError, which says when the next is welcome."""
+        """Count one request of `who`, as a sentence begins.
+
+        Raises:
+            TooManyRequestsError: it says when the next is welcome.
+        """
         now = time.monotonic()
         with self._lock:
             left, at = self._buckets.pop(key, (self.burst, now))
@@ -87,7 +93,7 @@ class RateLimit:
                 self._buckets.popitem(last=False)
         if not allowed:
             raise TooManyRequestsError(
-                f"The token {who!r} sends more than {self.per_s * 60:,.0f} requests a minute.",
+                f"{who} sends more than {self.per_s * 60:,.0f} requests a minute.",
                 retry_after_s=(1 - left) / self.per_s,
             )
 

@@ -39,7 +39,7 @@ RETRY_AFTER_S = 2
 # For the documentation of every route: what each may answer besides what it is for.
 MEANINGS = {
     400: "The request cannot be read.",
-    401: "No token, or one that is not valid.",
+    401: "No token or signature, or one that is not valid.",
     403: "The token has not the scope that this needs.",
     404: "There is no such thing.",
     409: "It does not fit what is recorded.",
@@ -98,7 +98,8 @@ def of_error(error: MfgvizError) -> JSONResponse:
     title = (type(error).__doc__ or "").strip().splitlines()[0]
     answer = problem(status, error.as_json(), title)
     if isinstance(error, errors.UnauthenticatedError):
-        answer.headers["WWW-Authenticate"] = "Bearer"
+        signed = isinstance(error, errors.WrongSignatureError | errors.MessageTooOldError)
+        answer.headers["WWW-Authenticate"] = "Signature" if signed else "Bearer"
     if isinstance(error, errors.TooManyError):
         answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     elif status == 503:

@@ -13,6 +13,8 @@ from mfgviz.vocabulary import EventKind
 EVENT_COLUMNS = ["id", "created_at", "kind", "revision", "actor", "told"]
 AUDIT_COLUMNS = ["id", "created_at", "actor", "action", "subject", "from", "told"]
 TAIL_EVERY_S = 1.0
+# What is told of the door that somebody came through.
+DOOR = ("door", "host", "address", "token", "hook", "schedule")
 LIMIT = click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 KIND = click.option("--kind", help="Of that kind alone; `render` is all of `render.`.")
 REVISION = click.option("--revision", metavar="REVISION", help="Of that revision alone.")
@@ -103,7 +105,7 @@ def _entry(entry: dict[str, Any], out: Output) -> dict[str, Any]:
     if out.as_json:
         return entry
     door = entry["details"].get("door", {})
-    where = " ".join(str(door[key]) for key in ("door", "host", "address", "token") if key in door)
+    where = " ".join(str(door[key]) for key in DOOR if key in door)
     return entry | {"from": where or "command line", "told": _told(entry["details"], "door")}
 
 

@@ -79,3 +79,31 @@ def check(out: Output) -> None:
     if found:
         raise DatabaseNotMigratedError("The tables differ: " + "; ".join(found))
     out.item({"differences": []}, "The tables are those of this version.")
+
+
+@db.command("collect-blobs")
+@click.option(
+    "--grace-days",
+    type=click.FloatRange(0, 36_500),
+    default=7.0,
+    show_default=True,
+    help="How long a blob is left alone: before it is condemned, and before it is deleted.",
+)
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
+@command_output
+def collect_blobs(out: Output, grace_days: float, dry_run: bool) -> None:
+    """Condemn blobs that nothing refers to, and delete those that were condemned a while ago.
+
+    \b
+    Example: mfgviz db collect-blobs --dry-run
+    """
+    from mfgviz import blob_garbage
+
+    done = blob_garbage.collect(out.runtime, out.actor, grace_days, dry_run=dry_run)
+    would = "Would have condemned" if dry_run else "Condemned"
+    out.item(
+        {**done.as_json(), "dry_run": dry_run},
+        f"{done.stored:,} blobs, {done.stored_bytes:,} bytes. {would} {done.condemned:,} "
+        f"({done.condemned_bytes:,} bytes), restored {done.restored:,}, deleted {done.deleted:,} "
+        f"({done.deleted_bytes:,} bytes).",
+    )

@@ -25,22 +25,27 @@ DEMO_PART = "BRK-0042"
 
 
 @click.command()
+@click.option("--watch", metavar="FOLDER", help="Take CAD files dropped there too. [MFGVIZ_WATCH_FOLDER]")
 @command_output
-def up(out: Output) -> None:
+def up(out: Output, watch: str | None) -> None:
     """Run broker, worker and HTTP API on this machine, until Ctrl-C stops them together.
 
     \b
     Example: mfgviz up
+      mfgviz up --watch /srv/drop    # PN_REV.step in, pictures out
     """
     from mfgviz.local import LocalStack, is_loopback, local_token
 
     settings = out.runtime.settings
+    if watch is not None:
+        settings = replace(settings, watch_folder=watch)
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _frame: stopped.append(got))
     with LocalStack(settings, out.note, api=True) as stack:
         told = {"state": "running", "pid": os.getpid(), "data_dir": str(settings.data_dir)}
         told |= {"broker": mask_secret(settings.celery_broker_url)}
+        told |= {"watched": settings.watch_folder} if settings.watch_folder else {}
         told |= {"logs": str(stack.log_file("worker").parent), "api": stack.api_url}
         if settings.is_embedded_database and is_loopback(settings.api_host):
             token = local_token(out.runtime)
@@ -56,10 +61,12 @@ def _up_text(settings: Settings, told: dict[str, Any]) -> str:
         if "connect" in told
         else "CAD programs need a token: mfgviz tokens create NAME --role engineer\n"
     )
+    watched = f"CAD files are taken from: {told['watched']}\n" if "watched" in told else ""
     return (
         f"mfgviz is up on {settings.data_dir}. Ctrl-C stops it; jobs that wait are kept.\n"
         f"HTTP API: {told['api']}\n"
         f"{connect}"
+        f"{watched}"
         f"Logs: {told['logs']}\n"
         "In another terminal:\n"
         "  mfgviz parts add BRK-0042 --attr material=steel\n"

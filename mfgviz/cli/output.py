@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -292,6 +293,17 @@ def parse_pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str,
             raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE.")
         pairs[key.strip()] = scalar(value)
     return pairs
+
+
+def read_secret(path: Path) -> str:
+    """The secret that a file (- is stdin) holds, without line ends. Raises InputFileNotFoundError."""
+    from mfgviz.errors import InputFileNotFoundError
+
+    try:
+        with click.open_file(str(path), encoding="utf-8") as stream:
+            return str(stream.read(4096)).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileNotFoundError(f"{path} cannot be read.") from error
 
 
 def scalar(text: str) -> str | int | float | bool:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mfgviz.cli.output import RECORD_ID, Output, Row, command_output, first_of
+from mfgviz.errors import MfgvizError, UnavailableError
+from mfgviz.vocabulary import ReviewState
 
 if TYPE_CHECKING:
     from mfgviz.records import Rendition
-    from mfgviz.wire import Render
+    from mfgviz.wire import Page, Render
 
 VERDICTS = {"approve": "approved", "reject": "rejected", "propose": "proposed"}
 
@@ -23,27 +25,32 @@ def renders() -> None:
 
 @renders.command("list")
 @click.argument("reference", required=False)
+@click.option(
+    "--review-state", type=click.Choice([one.value for one in ReviewState]), help="Only those that are so."
+)
 @click.option("--stale", is_flag=True, help="Only those that show something which was released anew.")
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000))
 @command_output
-def list_(out: Output, reference: str | None, stale: bool, limit: int) -> None:
-    """List the renders of a revision, newest first; `current` ones show the CAD file that it has now.
-
-    With --stale the revision may be left out: the stale renders of all.
+def list_(out: Output, reference: str | None, review_state: str | None, stale: bool, limit: int) -> None:
+    """List renders, of one revision or of all, newest first; `current` ones show the CAD file that their
+    revision has now.
 
     \b
     Example: mfgviz renders list BRK-0042@A
-    Example: mfgviz renders list --stale
+             mfgviz renders list --review-state proposed
+             mfgviz renders list --stale
     """
-    if reference is None and not stale:
-        raise click.UsageError("Give a revision, or --stale.")
     doors = out.doors
-    found = first_of(
-        lambda cursor, most: doors.renders(revision=reference, stale=stale, cursor=cursor, limit=most), limit
-    )
-    rows = [_row(one) for one in found]
+
+    def page(cursor: str | None, most: int) -> Page[Render]:
+        return doors.renders(
+            revision=reference, review_state=review_state, stale=stale, cursor=cursor, limit=most
+        )
+
+    rows = [_row(one) for one in first_of(page, limit)]
     columns = [
         "id",
+        "revision",
         "job",
         "view",
         "seed",
@@ -151,7 +158,7 @@ def export(out: Output, render_ids: tuple[int, ...], target: Path, extension: st
 @click.option("--comment", help="Why, in words.")
 @command_output
 def review(out: Output, render_id: int, verdict: str, comment: str | None) -> None:
-    """Approve a render, reject it, or propose it again; a rejected one stands for its revision no more.
+    """Approve a render, reject it, or propose it again; as `approve` and `reject` do for several.
 
     \b
     Example: mfgviz renders review 3 reject --comment "The bore is missing."
@@ -160,22 +167,78 @@ def review(out: Output, render_id: int, verdict: str, comment: str | None) -> No
 
     body = wire.read(wire.ReviewBody, {"state": VERDICTS[verdict], "comment": comment})
     one = out.doors.review(render_id, body)
-    out.item(_row(one), f"Render {one.id} of {one.revision} is {one.review_state}.")
+    out.item(_row(one), _told(one))
+
+
+@renders.command()
+@click.argument("render_ids", type=RECORD_ID, nargs=-1, required=True)
+@click.option("--comment", help="Why, in words.")
+@command_output
+def approve(out: Output, render_ids: tuple[int, ...], comment: str | None) -> None:
+    """Approve renders; one whose revision has no primary image becomes that.
+
+    \b
+    Example: mfgviz renders approve 3 4
+    """
+    _review_all(out, render_ids, "approved", comment)
+
+
+@renders.command()
+@click.argument("render_ids", type=RECORD_ID, nargs=-1, required=True)
+@click.option("--comment", help="Why, in words.")
+@command_output
+def reject(out: Output, render_ids: tuple[int, ...], comment: str | None) -> None:
+    """Reject renders; they stand for their revisions no more, and no other one does instead.
+
+    \b
+    Example: mfgviz renders reject 3 4 --comment "The bore is missing."
+    """
+    _review_all(out, render_ids, "rejected", comment)
+
+
+def _review_all(out: Output, render_ids: tuple[int, ...], state: str, comment: str | None) -> None:
+    """Each in its turn; those that are refused stop no other one, and are the command's error at the end."""
+    from mfgviz import wire
+
+    body = wire.read(wire.ReviewBody, {"state": state, "comment": comment})
+    rows, refused = [], []
+    for render_id in dict.fromkeys(render_ids):
+        try:
+            one = out.doors.review(render_id, body)
+        except UnavailableError:
+            raise
+        except MfgvizError as error:
+            refused.append(error)
+            continue
+        rows.append(_row(one))
+        if not out.as_json:
+            click.echo(_told(one))
+    if out.as_json:
+        out.json(rows)
+    if refused:
+        told = " ".join(error.message for error in refused)
+        number = f"{len(refused)} of {len(rows) + len(refused)} renders not {state}. " if rows else ""
+        raise type(refused[0])(number + told, remedy=refused[0].remedy)
+
+
+def _told(one: Render) -> str:
+    stands = f", and stands for {one.revision}" if one.is_primary else ""
+    return f"Render {one.id} of {one.revision} is {one.review_state}{stands}."
 
 
 @renders.command()
 @click.argument("render_id", type=RECORD_ID)
 @command_output
 def primary(out: Output, render_id: int) -> None:
-    """Let a render stand for its revision, in place of the one that did.
+    """Let a render stand for its revision, in place of the one that did. One that is only proposed is
+    approved by that, where you may review.
 
     \b
     Example: mfgviz renders primary 3
     """
+    out.doors.set_primary(out.doors.render(render_id).revision, render_id)
     one = out.doors.render(render_id)
-    out.doors.set_primary(one.revision, render_id)
-    row = {**_row(one), "is_primary": True}
-    out.item(row, f"Render {render_id} stands for {one.revision} now.")
+    out.item(_row(one), f"Render {render_id} stands for {one.revision} now.")
 
 
 @renders.command()

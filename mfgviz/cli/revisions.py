@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfgviz.cli.comparing import diff
 from mfgviz.cli.output import Output, Row, command_output
 from mfgviz.cli.parts import ATTRIBUTES
 from mfgviz.vocabulary import STANDARD_VIEWS, LifecycleState, Projection
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 @click.group()
 def revisions() -> None:
     """Revisions of parts: CAD files, states, control maps. A revision is named NUMBER@LABEL."""
+
+
+revisions.add_command(diff)
 
 
 @revisions.command()

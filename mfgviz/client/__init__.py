@@ -17,7 +17,9 @@ from mfgviz.client.automation import AutomationClient
 from mfgviz.client.bom import BomClient
 from mfgviz.client.catalogue import CatalogueClient
 from mfgviz.client.chronicle import ChronicleClient
+from mfgviz.client.connecting import ConnectingClient
 from mfgviz.client.connection import TOKEN_MARK
+from mfgviz.client.connections import ConnectionClient
 from mfgviz.client.pictures import PictureClient
 from mfgviz.client.work import WorkClient
 
@@ -25,6 +27,7 @@ __all__ = ["TOKEN_MARK", "Client"]
 
 
 class Client(
+    ConnectingClient,
     CatalogueClient,
     WorkClient,
     BomClient,
@@ -32,6 +35,7 @@ class Client(
     AutomationClient,
     ChronicleClient,
     AdministrationClient,
+    ConnectionClient,
 ):
     """One server, one token. Safe to use from several threads.
 

@@ -37,6 +37,14 @@ class AdministrationClient(Connection):
         """One template."""
         return self._get(wire.Template, f"/templates/{segment(name)}", version=version)
 
+    def template_versions(self, name: str) -> list[wire.Template]:
+        """All versions of a template, the newest first."""
+        return self._get(wire.Page[wire.Template], f"/templates/{segment(name)}/versions").items
+
+    def preview_template(self, name: str, body: wire.PreviewBody) -> wire.TemplatePreview:
+        """The jobs that a submit with the template would ask for; nothing is submitted."""
+        return self._send(wire.TemplatePreview, "POST", f"/templates/{segment(name)}/preview", body)
+
     def save_template(self, name: str, body: wire.TemplateBody) -> wire.Template:
         """Save a template as the next version of its name."""
         return self._send(wire.Template, "PUT", f"/templates/{segment(name)}", body)

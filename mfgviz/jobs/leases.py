@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from mfgviz import reviews
 from mfgviz.database import Database
 from mfgviz.errors import IllegalMoveError, InvalidInputError, LeaseLostError, MfgvizError
 from mfgviz.jobs.queries import IS_READY
@@ -287,12 +288,8 @@ def complete(
             )
             for new in sorted(renditions, key=lambda one: one.index)
         ]
-        session.add_all(rows)
-        session.flush()
-        ids = [row.id for row in rows]
-        told = {"job": job_id, "renders": ids}
-        emit(session, EventKind.RENDER_ATTACHED, requester, told, revision_id)
-    return ids
+        shown = next(job.request.geometry_digest for job in claim.jobs if job.id == job_id)
+        return reviews.attach(session, rows, shown, requester, {"job": job_id})
 
 
 def fail(db: Database, claim: Claim, job_id: int, failure: Failure) -> JobState:

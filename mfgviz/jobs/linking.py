@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from mfgviz import reviews
 from mfgviz.jobs.submission import Submission
 from mfgviz.jobs.turns import take_turns
-from mfgviz.journal import emit
 from mfgviz.records import RenderJob, Rendition, utcnow
-from mfgviz.vocabulary import EventKind, JobState, Priority, ReviewState
+from mfgviz.vocabulary import JobState, Priority, ReviewState
 
 UNCHANGED = "unchanged geometry"
 # What a rendition that is taken over has of the one that it is taken over from.
@@ -74,7 +74,11 @@ def link_all(session: Session, wanted: Sequence[Link]) -> list[int]:
         for link, job_id in zip(wanted, job_ids, strict=True)
         for origin in origins[link.origin_id]
     ]
-    copies = [_row(link, job_id, origin) for link, job_id, origin in places]
+    states = reviews.arrivals(session, {_arrival(one) for one in wanted}) if wanted else {}
+    copies = [
+        {**_row(link, job_id, origin), "review_state": states[_arrival(link)]}
+        for link, job_id, origin in places
+    ]
     made = insert(Rendition).returning(Rendition.id, sort_by_parameter_order=True)
     renders: dict[int, list[int]] = {job_id: [] for job_id in job_ids}
     for (_, job_id, _), render_id in zip(
@@ -82,10 +86,15 @@ def link_all(session: Session, wanted: Sequence[Link]) -> list[int]:
     ):
         renders[job_id].append(render_id)
     for one, job_id in zip(wanted, job_ids, strict=True):
-        told = {"job": job_id, "renders": renders[job_id], "linked_from": one.origin_id}
-        emit(session, EventKind.RENDER_ATTACHED, one.requester, told, one.submission.revision_id)
+        told = {"job": job_id, "linked_from": one.origin_id, "renders": renders[job_id]}
+        state = states[_arrival(one)]
+        reviews.tell_attached(session, one.submission.revision_id, one.requester, told, state)
     session.flush()
     return job_ids
+
+
+def _arrival(wanted: Link) -> tuple[int, str]:
+    return wanted.submission.revision_id, wanted.submission.request.geometry_digest
 
 
 def _job_row(wanted: Link) -> dict[str, Any]:

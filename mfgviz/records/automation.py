@@ -218,6 +218,7 @@ class WebhookDelivery(Record):
         CheckConstraint("(state = 'pending') = (finished_at IS NULL)", name="finished_when_final"),
         Index(
             "ix_webhook_deliveries_due",
+            "webhook_id",
             "available_at",
             postgresql_where=text("state = 'pending'"),
             sqlite_where=text("state = 'pending'"),

@@ -11,6 +11,9 @@ from mfgviz.service.automation import AutomationService
 from mfgviz.service.bom import BomService
 from mfgviz.service.catalogue import CatalogueService
 from mfgviz.service.chronicle import ChronicleService
+from mfgviz.service.comparing import ComparisonService
+from mfgviz.service.connecting import ConnectingService
+from mfgviz.service.connections import ConnectionService
 from mfgviz.service.pictures import PictureService
 from mfgviz.service.shown import API, check_file_name
 
@@ -18,7 +21,15 @@ __all__ = ["API", "Service", "check_file_name"]
 
 
 class Service(
-    CatalogueService, BomService, PictureService, AutomationService, ChronicleService, AdministrationService
+    ConnectingService,
+    ConnectionService,
+    CatalogueService,
+    ComparisonService,
+    BomService,
+    PictureService,
+    AutomationService,
+    ChronicleService,
+    AdministrationService,
 ):
     """The doors' common floor, for one requester.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
+import msgspec
+
 from mfgviz import (
+    intake,
     jobs,
     models,
     templates,
@@ -23,6 +26,7 @@ from mfgviz.vocabulary import (
     QUEUE_CPU,
     QUEUE_GPU,
     STANDARD_VIEWS,
+    EventKind,
     Role,
     Scope,
 )
@@ -45,11 +49,45 @@ class AdministrationService(Base):
         with self.runtime.db.read() as session:
             return template_of(templates.get_template(session, name, version))
 
+    def template_versions(self, name: str) -> list[wire.Template]:
+        """All versions of a template, the newest first. Raises TemplateNotFoundError."""
+        with self.runtime.db.read() as session:
+            return [template_of(one) for one in templates.list_versions(session, name)]
+
+    def preview_template(self, name: str, body: wire.PreviewBody) -> wire.TemplatePreview:
+        """The jobs that a submit with the template would ask for; nothing is submitted.
+
+        Raises:
+            MissingFieldError: a field has no value; says which have one.
+            TemplateNotFoundError, RevisionNotFoundError, GeometryError, InvalidRequestError: as a submit.
+        """
+        settings = self.runtime.settings
+        ask = intake.Ask(revision=body.revision, template=name, model=body.model, fields=body.fields)
+        with self.runtime.db.read() as session:
+            lookup = intake.Lookup(session, settings.default_model)
+            requests = [one.request for one in intake.prepare(lookup, ask)]
+            version = lookup.template(name).version
+            reference = lookup.revision(body.revision).reference
+        first = requests[0]
+        sampling = msgspec.to_builtins(first.sampling)
+        return wire.TemplatePreview(
+            template=name,
+            version=version,
+            revision=reference,
+            model=first.model.name,
+            negative_prompt=first.negative_prompt,
+            sampling={**sampling, "control_scale": first.conditioning.control_scale},
+            jobs=len(requests),
+            images=sum(one.sampling.count for one in requests),
+            items=[wire.PreviewItem(view=one.view.name, prompt=one.prompt) for one in requests],
+        )
+
     def save_template(self, name: str, body: wire.TemplateBody) -> wire.Template:
         """Save a template as the next version of its name. Raises InvalidInputError, ConflictError."""
         views: tuple[str, ...] = tuple(body.views)
         new = templates.Template(name, body.prompt, body.title, body.negative_prompt, views, body.sampling)
-        with self.runtime.db.begin() as session:
+        refused = self._told(EventKind.TEMPLATE_REFUSED, f"template {name}")
+        with refused, self.runtime.db.begin() as session:
             return template_of(templates.save_template(session, new, self.actor))
 
     def retire_template(self, name: str) -> None:

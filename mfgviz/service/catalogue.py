@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sqlalchemy import select
@@ -12,18 +13,18 @@ from mfgviz import (
     geometry_intake,
     intake,
     renditions,
+    reviews,
     wire,
 )
 from mfgviz.catalog import check_text
 from mfgviz.errors import (
     DuplicateRevisionError,
+    NoApprovedImageError,
     RenditionNotFoundError,
     RevisionFrozenError,
     RevisionNotFoundError,
 )
-from mfgviz.records import (
-    Part,
-)
+from mfgviz.records import Part, PartRevision
 from mfgviz.service.base import PAGE, Base
 from mfgviz.service.shown import (
     check_file_name,
@@ -37,6 +38,7 @@ from mfgviz.service.shown import (
 )
 from mfgviz.vocabulary import (
     FROZEN_STATES,
+    EventKind,
     LifecycleState,
 )
 
@@ -98,16 +100,17 @@ class CatalogueService(Base):
 
         Raises:
             PartNotFoundError, DuplicateRevisionError, InvalidInputError, GeometryError: nothing is added.
+            NoApprovedImageError: it would be a released one, and these need an approved image here.
         """
         self.check_addable(number, new.label)
         name = check_file_name(file_name) if file_name is not None else None
         taken = geometry_intake.take_file(self.runtime, file, name) if file else None
-        with self.runtime.db.begin() as session:
+        with self._release_told(f"{number}@{new.label}"), self.runtime.db.begin() as session:
             revision = catalog.add_revision(session, number, new.label, self.actor, new.attributes)
             if taken:
                 taken.attach(session, revision, self.actor, self.runtime.doorbell)
             if new.state != revision.state:
-                catalog.set_lifecycle_state(session, revision, LifecycleState(new.state), self.actor)
+                self._move(session, revision, LifecycleState(new.state))
             return shown(session, revision, taken.warnings if taken else ())
 
     def check_addable(self, number: str, label: str) -> None:
@@ -124,21 +127,26 @@ class CatalogueService(Base):
             InvalidInputError: a number, label or attribute cannot be used.
             RevisionFrozenError: attributes of a released or obsolete revision.
         """
+        with self.runtime.db.begin() as session:
+            revision, is_new = self._put(session, reference, change)
+            return shown(session, revision), is_new
+
+    def _put(
+        self, session: Session, reference: str, change: wire.RevisionChange
+    ) -> tuple[PartRevision, bool]:
         number, at, label = reference.partition("@")
         if not at:
             raise RevisionNotFoundError(
                 f"{reference!r} names no revision.", remedy="Write NUMBER@LABEL, such as BRK-0042@A."
             )
-        with self.runtime.db.begin() as session:
-            self._put_part(session, number, change)
-            known = catalog.find_revisions(session, [reference]).get(reference)
-            if known is None:
-                made = catalog.add_revision(session, number, label, self.actor, change.attributes)
-                return shown(session, made), True
-            new = {key: one for key, one in change.attributes.items() if known.attributes.get(key) != one}
-            if new:
-                catalog.change_revision_attributes(session, known, new, self.actor)
-            return shown(session, known), False
+        self._put_part(session, number, change)
+        known = catalog.find_revisions(session, [reference]).get(reference)
+        if known is None:
+            return catalog.add_revision(session, number, label, self.actor, change.attributes), True
+        new = {key: one for key, one in change.attributes.items() if known.attributes.get(key) != one}
+        if new:
+            catalog.change_revision_attributes(session, known, new, self.actor)
+        return known, False
 
     def _put_part(self, session: Session, number: str, change: wire.RevisionChange) -> None:
         part = session.scalar(select(Part).where(Part.number == number))
@@ -186,27 +194,41 @@ class CatalogueService(Base):
         return self.runtime.blobs.get(told.digest), told
 
     def set_state(self, reference: str, change: wire.StateChange) -> wire.Revision:
-        """Move a revision through its lifecycle. Raises IllegalMoveError."""
+        """Move a revision through its lifecycle.
+
+        Raises:
+            IllegalMoveError: that move is not allowed.
+            NoApprovedImageError: it would be released, and needs an approved image for that here.
+        """
         check_text("source state", change.source_state or "")
-        with self.runtime.db.begin() as session:
+        with self._release_told(reference), self.runtime.db.begin() as session:
             revision = catalog.get_revision(session, reference)
-            state = LifecycleState(change.state)
-            catalog.set_lifecycle_state(session, revision, state, self.actor, change.source_state)
+            self._move(session, revision, LifecycleState(change.state), change.source_state)
             return shown(session, revision)
 
-    def set_primary(self, reference: str, render_id: int) -> wire.Revision:
-        """Let a render stand for its revision. Raises RenditionNotFoundError, IllegalMoveError."""
+    def _release_told(self, reference: str) -> AbstractContextManager[None]:
+        return self._told(EventKind.RELEASE_REFUSED, reference, NoApprovedImageError)
+
+    def set_primary(self, reference: str, render_id: int, *, may_review: bool = True) -> wire.Revision:
+        """Let a render stand for its revision; one that is only proposed is approved by that, where the
+        caller may review.
+
+        Raises:
+            RenditionNotFoundError: there is no such render of that revision.
+            IllegalMoveError: it is rejected, superseded, or of another CAD file.
+            ApprovalRequiredError: it must be approved first, by somebody who may.
+        """
         with self.runtime.db.begin() as session:
             revision = catalog.get_revision(session, reference)
             rendition = renditions.get(session, render_id)
             if rendition.revision_id != revision.id:
                 raise RenditionNotFoundError(f"Render {render_id} is none of {revision.reference}.")
-            renditions.set_primary(session, rendition, self.actor)
+            reviews.set_primary(session, rendition, self._reviewer(may_review))
             return shown(session, revision)
 
     def clear_primary(self, reference: str) -> wire.Revision:
         """Let no render stand for a revision."""
         with self.runtime.db.begin() as session:
             revision = catalog.get_revision(session, reference)
-            renditions.clear_primary(session, revision, self.actor)
+            reviews.clear_primary(session, revision, self.actor)
             return shown(session, revision)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mfgviz import catalog, journal, wire
-from mfgviz.journal import JournalFilter
-from mfgviz.records import AuditEntry, Event
+from mfgviz.journal import JournalFilter, event_of
+from mfgviz.records import AuditEntry
 from mfgviz.service.base import PAGE, Base
 from mfgviz.service.shown import id_cursor, page
 
@@ -50,19 +50,6 @@ class ChronicleService(Base):
         with self.runtime.db.read() as session:
             wanted = JournalFilter(action, None, subject, before, None, limit + 1)
             return page(journal.list_audit(session, wanted), limit, audit_of, lambda one: str(one.id))
-
-
-def event_of(event: Event) -> wire.EventInfo:
-    """An event's record as a resource."""
-    return wire.EventInfo(
-        id=event.id,
-        kind=event.kind,
-        revision=event.revision.reference if event.revision else None,
-        actor=event.actor,
-        payload=event.payload,
-        created_at=event.created_at,
-        delivered_at=event.delivered_at,
-    )
 
 
 def audit_of(entry: AuditEntry) -> wire.AuditInfo:

@@ -9,8 +9,10 @@ from mfgviz import (
     jobs,
     provenance,
     renditions,
+    reviews,
     wire,
 )
+from mfgviz.catalog import check_text
 from mfgviz.service.base import PAGE, Base
 from mfgviz.service.shown import id_cursor, page, render_of
 from mfgviz.vocabulary import (
@@ -68,10 +70,18 @@ class PictureService(Base):
         return self.runtime.blobs.get(digest)
 
     def review(self, render_id: int, body: wire.ReviewBody) -> wire.Render:
-        """Approve or reject a render. Raises RenditionNotFoundError, IllegalMoveError."""
+        """Approve a render, reject it, or take that back.
+
+        Raises:
+            RenditionNotFoundError: there is no such render.
+            IllegalMoveError: it is superseded, or of another CAD file than its revision has.
+            ApprovalRequiredError: somebody other than its author must approve it.
+            InvalidInputError: the comment holds what is no text.
+        """
+        check_text("comment", body.comment or "")
         with self.runtime.db.begin() as session:
             rendition = renditions.get(session, render_id)
-            renditions.review(session, rendition, ReviewState(body.state), self.actor, body.comment)
+            reviews.review(session, rendition, ReviewState(body.state), self._reviewer(), body.comment)
             return render_of(rendition)
 
     def store_image(self, content: bytes, what: str = "The image") -> wire.StoredImage:

@@ -14,7 +14,7 @@ from mfgviz import (
     catalog,
     intake,
     jobs,
-    renditions,
+    reviews,
     rule_runs,
     templates,
     wire,
@@ -140,7 +140,6 @@ def attempt_of(attempt: Attempt) -> wire.Attempt:
 def render_of(rendition: Rendition) -> wire.Render:
     """A rendition's record as a resource."""
     request = rendition.job.request
-    geometry = rendition.revision.geometry
     return wire.Render(
         id=rendition.id,
         revision=rendition.revision.reference,
@@ -152,7 +151,7 @@ def render_of(rendition: Rendition) -> wire.Render:
         view=str(request["view"]["name"]),
         model=str(request["model"]["name"]),
         prompt=str(request["prompt"]),
-        is_current=geometry is not None and request["geometry_digest"] == geometry.digest,
+        is_current=reviews.is_current(rendition),
         is_primary=rendition.is_primary,
         stale_since=rendition.stale_at,
         stale_reason=rendition.stale_reason,
@@ -190,6 +189,9 @@ def template_of(template: templates.Template) -> wire.Template:
         sampling=template.sampling,
         fields=template.fields,
         built_in=template.built_in,
+        retired=template.retired,
+        created_at=template.created_at,
+        created_by=template.created_by,
     )
 
 
@@ -231,7 +233,7 @@ def cause(code: str | None, message: str | None) -> wire.Cause | None:
 
 def shown(session: Session, revision: PartRevision, warnings: tuple[str, ...] = ()) -> wire.Revision:
     session.flush()
-    return revision_of(revision, renditions.primary_of(session, revision.id), warnings)
+    return revision_of(revision, reviews.primary_of(session, revision.id), warnings)
 
 
 def primaries(session: Session, revision_ids: list[int]) -> Mapping[int, int]:

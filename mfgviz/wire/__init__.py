@@ -7,5 +7,9 @@ from __future__ import annotations
 
 from mfgviz.wire.automation import *
 from mfgviz.wire.bom import *
+from mfgviz.wire.comparison import *
+from mfgviz.wire.connecting import *
+from mfgviz.wire.connections import *
 from mfgviz.wire.core import *
 from mfgviz.wire.rules import *
+from mfgviz.wire.templates import *

@@ -474,6 +474,9 @@ class Template(Answer):
     sampling: dict[str, Any] = Field(description="Defaults of a job by its own names, such as `count`.")
     fields: list[str] = Field(description="What the prompt needs to be filled in.")
     built_in: bool = Field(description="Whether it comes with mfgviz.")
+    retired: bool = Field(False, description="Whether it is offered no more.")
+    created_at: Moment | None = Field(None, description="When this version was saved.")
+    created_by: str | None = Field(None, description="Who saved it.")
 
 
 class TemplateBody(Body):

@@ -22,22 +22,25 @@ from mfgviz.errors import (
 )
 from mfgviz.records import AccessToken, AuditEntry
 from mfgviz.runtime import Runtime
+from mfgviz.service import Service
 from mfgviz.settings import Settings
 from mfgviz.tokens import NewToken
 from mfgviz.vocabulary import ROLE_SCOPES, Role, Scope
-from mfgviz.wire import JobBody, NewPart, NewTokenBody
+from mfgviz.wire import JobBody, NewHookBody, NewPart, NewTokenBody
 from tests.api.conftest import ClientOf
 from tests.support.http import HttpServer, client_of, make_token
 from tests.support.workers import eventually
 
 OPEN = {"/healthz", "/readyz"}
+# No token opens it, and none is needed: each message is signed with the hook's own secret (test_hooks.py).
+SIGNED = {"/api/v1/hooks/{name}"}
 STREAMS = {"/api/v1/events", "/api/v1/jobs/{job_id}/events"}
 SPEC = create_app(Settings()).openapi()
 ROUTES = [
     (method.upper(), path, operation["security"][0]["HTTPBearer"])
     for path, operations in SPEC["paths"].items()
     for method, operation in operations.items()
-    if path not in OPEN
+    if path not in OPEN | SIGNED
 ]
 
 
@@ -45,6 +48,27 @@ def test_every_route_but_health_needs_a_token_of_one_scope() -> None:
     assert len(ROUTES) > 35
     words = {scope.value for scope in Scope}
     assert all(len(scopes) == 1 and set(scopes) <= words for _, _, scopes in ROUTES)
+
+
+def test_what_needs_no_token_is_health_and_what_is_signed() -> None:
+    bare = {
+        path for path, one in SPEC["paths"].items() if any(not how.get("security") for how in one.values())
+    }
+    assert bare == OPEN | SIGNED
+    assert {method for path in SIGNED for method in SPEC["paths"][path]} == {"post"}
+
+
+def test_no_token_stands_for_a_signature(server: HttpServer, runtime: Runtime) -> None:
+    mapping = {"revision": {"part": "number", "revision": "revision"}}
+    hook = NewHookBody(name="plm", requester="plm", mapping=mapping)
+    Service(runtime, "ann").add_hook(hook)
+    headers = {"Authorization": f"Bearer {make_token(runtime, Role.ADMIN)}"}
+    for given in ({}, headers):
+        answer = httpx.post(
+            f"{server.url}/api/v1/hooks/plm", json={"number": "P", "revision": "A"}, headers=given
+        )
+        assert (answer.status_code, answer.json()["code"]) == (401, "wrong-signature")
+        assert answer.headers["www-authenticate"] == "Signature"
 
 
 @pytest.mark.parametrize("role", [None, *Role])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,12 +14,15 @@ from sqlalchemy import func, select, update
 from mfgviz import catalog, jobs, renditions
 from mfgviz.client import Client
 from mfgviz.errors import (
+    ApprovalRequiredError,
     DuplicatePartError,
     GeometryError,
     IdempotencyKeyReusedError,
     IllegalMoveError,
     ImageUnreadableError,
     InvalidInputError,
+    MissingFieldError,
+    NoApprovedImageError,
     PartNotFoundError,
     QueueFullError,
     RenditionNotFoundError,
@@ -38,13 +42,14 @@ from mfgviz.wire import (
     NewPart,
     NewRevision,
     PartChange,
+    PreviewBody,
     ReviewBody,
     RevisionChange,
     StateChange,
     TemplateBody,
 )
 from tests.api.conftest import SAMPLE, ClientOf
-from tests.support.http import HttpServer
+from tests.support.http import HttpServer, client_of, make_token
 
 PROMPT = "brushed aluminium, studio light"
 
@@ -264,7 +269,7 @@ def test_a_field_that_cannot_be_used_is_named(body: dict[str, object], field: st
     [
         ({"prompt": "x", "revision": "NOPE@A"}, 404, "part-not-found"),
         ({"prompt": "x", "revision": "BRK-1@Z"}, 404, "revision-not-found"),
-        ({"prompt": "{finish}", "revision": "BRK-1@A"}, 422, "prompt-template"),
+        ({"prompt": "{finish}", "revision": "BRK-1@A"}, 422, "missing-field"),
         ({"prompt": "x", "revision": "BRK-1@A", "model": "none"}, 404, "model-not-found"),
         ({"prompt": "x", "revision": "BRK-1@A", "sampler": "magic"}, 422, "unknown-sampler"),
         ({"prompt": "x", "revision": "BRK-1@A", "width": 2048, "height": 2048}, 422, "out-of-bounds-size"),
@@ -377,7 +382,14 @@ def test_a_render_is_reviewed_and_stands_for_its_revision(
     assert (approved.review_state, approved.reviewed_by, approved.review_comment) == (
         "approved", "approver", "As it is.",
     )  # fmt: skip
-    assert engineer.set_primary("BRK-1@A", one).primary_render == one
+    assert approved.is_primary  # nothing stood for its revision before
+    with pytest.raises(ApprovalRequiredError, match=f"Render {other} is proposed") as refused:
+        engineer.set_primary("BRK-1@A", other)
+    assert refused.value.remedy.endswith(f"mfgviz renders approve {other}")
+    assert engineer.revision("BRK-1@A").primary_render == one
+    assert approver.set_primary("BRK-1@A", other).primary_render == other  # which approves it
+    assert engineer.render(other).review_state == "approved"
+    assert engineer.set_primary("BRK-1@A", one).primary_render == one  # an approved one is anybody's choice
     assert engineer.set_primary("BRK-1@A", other).primary_render == other
     assert [one.is_primary for one in engineer.renders(revision="BRK-1@A").items] == [True, False]
     rejected = approver.review(other, ReviewBody(state="rejected"))
@@ -395,6 +407,36 @@ def test_a_render_is_reviewed_and_stands_for_its_revision(
     with pytest.raises(RenditionNotFoundError, match="none of BRK-1@B"):
         engineer.set_primary("BRK-1@B", one)
     assert [row.id for row in engineer.renders(review_state="approved").items] == [one]
+
+
+def test_where_another_must_approve_and_releases_need_an_approved_image(
+    settings: Settings, runtime: Runtime
+) -> None:
+    strict = replace(settings, approval="other", release_needs_approved_image=True)
+    server = HttpServer(strict).start()
+    ann, bob = (client_of(server, make_token(runtime, "approver", name)) for name in ("ann", "bob"))
+    try:
+        ann.submit(JobBody(revision="BRK-1@A", prompt=PROMPT))
+        (one,) = render_one(runtime)
+        for refused in (
+            lambda: ann.review(one, ReviewBody(state="approved")),
+            lambda: ann.set_primary("BRK-1@A", one),
+        ):
+            with pytest.raises(ApprovalRequiredError, match=f"Render {one} was made for ann"):
+                refused()
+        with pytest.raises(NoApprovedImageError, match="BRK-1@A has no approved image"):
+            ann.set_state("BRK-1@A", StateChange(state="released"))
+        with pytest.raises(NoApprovedImageError):
+            ann.add_revision("BRK-1", NewRevision(label="Z", state="released"))
+        assert [one.label for one in ann.revisions("BRK-1")] == ["A"]
+        told = [event.payload["subject"] for event in bob.event_log(kind="release.refused").items]
+        assert told == ["BRK-1@Z", "BRK-1@A"]
+        assert bob.set_primary("BRK-1@A", one).primary_render == one
+        assert ann.set_state("BRK-1@A", StateChange(state="released")).state == "released"
+    finally:
+        ann.close()
+        bob.close()
+        server.stop()
 
 
 def test_a_starting_image_is_checked_before_it_is_kept(
@@ -446,6 +488,59 @@ def test_templates_have_versions_and_fill_what_a_job_leaves_open(
         admin.save_template("Bad Name", TemplateBody(prompt="x"))
 
 
+def test_a_template_is_tried_on_a_revision_before_anything_is_submitted(
+    engineer: Client, admin: Client
+) -> None:
+    prompt = "{brushed|anodised {black|{tint}}} {material} on {ground}"
+    sampling = {"count": 2, "num_inference_steps": 6}
+    admin.save_template("shop", TemplateBody(prompt=prompt, views=["front", "top"], sampling=sampling))
+    wanted = PreviewBody(revision="BRK-1", fields={"ground": "oak", "tint": "blue"})
+    told = engineer.preview_template("shop", wanted)
+    assert (told.revision, told.version, told.model, told.jobs, told.images) == (
+        "BRK-1@A",
+        1,
+        "studio",
+        6,
+        12,
+    )
+    assert [(one.view, one.prompt) for one in told.items[:3]] == [
+        ("front", "brushed steel on oak"),
+        ("front", "anodised black steel on oak"),
+        ("front", "anodised blue steel on oak"),
+    ]
+    assert (told.sampling["num_inference_steps"], told.sampling["sampler"]) == (6, "ddim")
+    submitted = engineer.submit(
+        JobBody(revision="BRK-1@A", template="shop", fields={"ground": "oak", "tint": "blue"})
+    )
+    assert [engineer.job(one.job).prompt for one in submitted.items] == [one.prompt for one in told.items]
+    for ask in (
+        lambda: engineer.preview_template("shop", PreviewBody(revision="BRK-1@A")),
+        lambda: engineer.submit(JobBody(revision="BRK-1@A", template="shop")),
+    ):
+        with pytest.raises(MissingFieldError) as refused:
+            ask()
+        assert refused.value.message == (
+            "The prompt's field {tint} has no value for BRK-1@A, which the template shop (version 1) needs."
+        )
+        assert "material" in refused.value.remedy
+    with pytest.raises(TemplateNotFoundError, match="'shopp'"):
+        engineer.preview_template("shopp", wanted)
+    admin.save_template("shop", TemplateBody(prompt="{material}"))
+    admin.retire_template("shop")
+    versions = engineer.template_versions("shop")
+    assert [(one.version, one.retired, one.created_by) for one in versions] == [
+        (2, True, "admin"), (1, True, "admin"),
+    ]  # fmt: skip
+    assert [one.version for one in engineer.template_versions("hero")] == [1]
+
+
+def test_a_template_that_cannot_be_saved_is_noted(admin: Client) -> None:
+    with pytest.raises(InvalidInputError):
+        admin.save_template("bad", TemplateBody(prompt="{brushed|"))
+    (told,) = admin.event_log(kind="template.refused").items
+    assert (told.payload["subject"], told.payload["code"]) == ("template bad", "prompt-template")
+
+
 # -- the rest -----------------------------------------------------------------------------------------
 def test_what_a_client_needs_to_know_at_first(engineer: Client, server: HttpServer) -> None:
     me = engineer.me()
@@ -461,9 +556,13 @@ def test_what_a_client_needs_to_know_at_first(engineer: Client, server: HttpServ
     assert httpx.get(f"{server.url}/readyz").json()["checks"] == {"database": "ok"}
 
 
-def test_of_many_who_choose_at_once_the_last_has_chosen(engineer: Client, runtime: Runtime) -> None:
+def test_of_many_who_choose_at_once_the_last_has_chosen(
+    engineer: Client, client_for: ClientOf, runtime: Runtime
+) -> None:
     engineer.submit(JobBody(revision="BRK-1@A", prompt=PROMPT, count=2))
     one, other = render_one(runtime, 2)
+    for render_id in (one, other):
+        client_for("approver").review(render_id, ReviewBody(state="approved"))
     answers: list[int | None] = []
 
     def choose(render_id: int) -> None:

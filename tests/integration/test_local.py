@@ -41,9 +41,9 @@ def run(folder: Path, *words: str) -> Answer:
 class Up:
     """A running `mfgviz up`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
         self.process = subprocess.Popen(
-            [*PROGRAM, "up", "--json"],
+            [*PROGRAM, "up", "--json", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -126,6 +126,25 @@ def test_when_up_is_killed_its_children_end_and_it_starts_again(up: Up, folder: 
     again = Up(folder)
     assert again.told["state"] == "running"
     assert again.end(signal.SIGTERM) == 0
+
+
+def test_up_takes_cad_files_from_the_folder_that_it_watches(folder: Path, tmp_path: Path) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    watching = Up(folder, "--watch", str(drop))
+    try:
+        assert watching.told["watched"] == str(drop)
+        small = ["--set", "width=64", "--set", "height=64"]
+        assert run(folder, "templates", "save", "small", "steel", *small).code == 0
+        (drop / "BRK-7_A.json").write_text('{"template": "small"}')
+        (drop / "BRK-7_A.step").write_bytes(SAMPLE.read_bytes())
+        eventually((drop / "BRK-7_A.iso.png").exists, 120, "the picture beside the file")
+        verified = run(folder, "renders", "verify", str(drop / "BRK-7_A.iso.png"))
+        assert (verified.code, verified.json["revision"]) == (0, "BRK-7@A")
+        told = [one for one in watching.family if "connectors" in one.cmdline()]
+        assert len(told) == 1
+    finally:
+        assert watching.end(signal.SIGINT) == 0
 
 
 def test_the_demo_makes_a_new_picture_each_time(tmp_path: Path) -> None:

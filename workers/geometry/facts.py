@@ -6,9 +6,13 @@ import colorsys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from workers.geometry.holes import find_holes
 from workers.geometry.mesh import Mesh, triangle_normals
 
+# Of a perforated plate the facts name so many holes, the widest; all are counted.
+HOLES_NAMED = 300
 # Hues in degrees at which a colour's name ends.
 HUES = (
     (15, "red"),
@@ -22,12 +26,15 @@ HUES = (
 )
 
 
-def describe(mesh: Mesh) -> dict[str, Any]:
-    """Names, colours and sizes; all plain JSON values. Lengths are mm, the volume is of a closed surface."""
+def describe(mesh: Mesh, holes_named: int = HOLES_NAMED) -> dict[str, Any]:
+    """Names, colours, sizes and holes; all plain JSON values. Lengths are mm; the volume and the centre of
+    mass are of a closed surface."""
     low, high = mesh.bounds
     flat = triangle_normals(mesh.vertices, mesh.faces)
     corners = mesh.vertices[mesh.faces] - low
-    volume = float(np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6)
+    pieces = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+    volume = float(pieces.sum())
+    holes = find_holes(mesh)
     names = list(dict.fromkeys(body.name for body in mesh.bodies if body.name))
     colours = color_names(mesh)
     size = [round(float(value), 2) for value in high - low]
@@ -44,7 +51,22 @@ def describe(mesh: Mesh) -> dict[str, Any]:
         "volume_mm3": round(abs(volume), 1),
         "face_count": len(np.unique(mesh.face_ids)),
         "triangle_count": len(mesh.faces),
+        "low_corner_mm": [round(float(value), 3) + 0.0 for value in low],
+        "centre_of_mass_mm": _centre_of_mass(corners, pieces, low),
+        "hole_count": len(holes),
+        "holes": [hole.as_json() for hole in holes[:holes_named]],
     }
+
+
+def _centre_of_mass(
+    corners: NDArray[np.float64], pieces: NDArray[np.float64], low: NDArray[np.float64]
+) -> list[float] | None:
+    """Of the tetrahedra between the triangles and the lowest corner; None where they enclose nothing."""
+    volume = float(pieces.sum())
+    if abs(volume) < 1e-6 * float(np.abs(pieces).sum()) or volume == 0:
+        return None
+    centre = low + (corners.sum(1) / 4 * pieces[:, None]).sum(0) / volume
+    return [round(float(value), 3) + 0.0 for value in centre]
 
 
 def color_names(mesh: Mesh) -> list[str]:

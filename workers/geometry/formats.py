@@ -13,12 +13,8 @@ from mfgviz.errors import (
     UnknownFormatError,
     UnreadableGeometryError,
 )
+from mfgviz.vocabulary import CAD_FORMATS
 
-EXTENSIONS = {
-    ".step": "step", ".stp": "step", ".p21": "step", ".iges": "iges", ".igs": "iges", ".brep": "brep",
-    ".brp": "brep", ".stl": "stl", ".obj": "obj", ".ply": "ply", ".glb": "glb", ".3mf": "3mf",
-    ".fcstd": "fcstd",
-}  # fmt: skip
 HEAD_BYTES = 4096
 # A zip that unpacks to more than this many times the file limit is a bomb.
 UNPACK_FACTOR = 8
@@ -46,7 +42,7 @@ def detect_format(path: Path, max_bytes: int) -> str:
     found = _by_content(path, head, size, max_bytes)
     if found is None:
         raise UnknownFormatError(f"{path.name} is no CAD file that is known here.")
-    named = EXTENSIONS.get(path.suffix.lower())
+    named = CAD_FORMATS.get(path.suffix.lower())
     if named is not None and named != found:
         raise FormatMismatchError(f"{path.name} is named as {named}, but its content is {found}.")
     if named is None and path.suffix:

@@ -102,7 +102,8 @@ def render_thumbnail(caller: Reader, render_id: RecordId, if_none_match: IfNoneM
 
 @router.post("/renders/{render_id}/review", responses=responses(409))
 def review_render(caller: Reviewer, render_id: RecordId, body: wire.ReviewBody) -> wire.Render:
-    """Approve a render, reject it, or take that back."""
+    """Approve a render, reject it, or take that back. An approved one stands for its revision where none
+    does; the server may be set to refuse approvals by the render's own author."""
     return caller.service.review(render_id, body)
 
 

@@ -59,6 +59,19 @@ def show_template(
     return caller.service.template(name, version)
 
 
+@router.get("/templates/{name}/versions", responses=responses(404))
+def list_template_versions(caller: Reader, name: Name) -> wire.Page[wire.Template]:
+    """List all versions of a template, newest first, retired ones too."""
+    return wire.Page(items=caller.service.template_versions(name))
+
+
+@router.post("/templates/{name}/preview", responses=responses(404))
+def preview_template(caller: Reader, name: Name, body: wire.PreviewBody) -> wire.TemplatePreview:
+    """Show the jobs that a template would make of a revision: every view and every prompt. Nothing is
+    submitted."""
+    return caller.service.preview_template(name, body)
+
+
 @router.put("/templates/{name}", responses=responses(409))
 def save_template(caller: Admin, name: Name, body: wire.TemplateBody) -> wire.Template:
     """Save a template as the next version of its name."""

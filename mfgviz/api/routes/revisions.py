@@ -19,14 +19,15 @@ from mfgviz.api.problems import responses
 from mfgviz.api.routes.common import PAGE, Cursor, IfNoneMatch, Limit, Number, Reference, kept, make_router
 from mfgviz.errors import EmptyGeometryError, InvalidInputError
 from mfgviz.service import check_file_name
+from mfgviz.vocabulary import Scope
 
 router = make_router("revisions", 404)
 
 # A CAD file is looked into by a process of its own; more of them at a time would only be slower.
 LOOKS_AT_ONCE = 2
-_looking = CapacityLimiter(LOOKS_AT_ONCE)
+LOOKING = CapacityLimiter(LOOKS_AT_ONCE)
 FileName = Annotated[str, Query(min_length=1, max_length=255, description="Its extension says the format.")]
-_BINARY: dict[str, Any] = {
+BINARY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -54,7 +55,7 @@ def put_revision(
     return revision
 
 
-@router.put("/revisions/{reference}/geometry", openapi_extra=_BINARY, responses=responses(409, 413))
+@router.put("/revisions/{reference}/geometry", openapi_extra=BINARY, responses=responses(409, 413))
 async def put_geometry(
     caller: Submitter,
     reference: Reference,
@@ -66,13 +67,13 @@ async def put_geometry(
     name = check_file_name(file_name)
     await to_thread.run_sync(caller.service.check_attachable, reference)
     async with received(caller, request, name) as path:
-        return await to_thread.run_sync(caller.service.attach, reference, path, name, limiter=_looking)
+        return await to_thread.run_sync(caller.service.attach, reference, path, name, limiter=LOOKING)
 
 
 @router.post(
     "/parts/{number}/revisions/geometry",
     status_code=201,
-    openapi_extra=_BINARY,
+    openapi_extra=BINARY,
     responses=responses(409, 413),
 )
 async def add_revision_with_geometry(
@@ -91,9 +92,7 @@ async def add_revision_with_geometry(
     new = wire.read(wire.NewRevision, {"label": label, "state": state, "attributes": _object(attributes)})
     await to_thread.run_sync(caller.service.check_addable, number, label)
     async with received(caller, request, name) as path:
-        return await to_thread.run_sync(
-            caller.service.add_revision, number, new, path, name, limiter=_looking
-        )
+        return await to_thread.run_sync(caller.service.add_revision, number, new, path, name, limiter=LOOKING)
 
 
 def _object(text: str) -> object:
@@ -137,7 +136,8 @@ def get_geometry(caller: Reader, reference: Reference, if_none_match: IfNoneMatc
 
 @router.post("/revisions/{reference}/state", responses=responses(409))
 def set_state(caller: Reviewer, reference: Reference, change: wire.StateChange) -> wire.Revision:
-    """Move a revision through its lifecycle; a released one does not change any more."""
+    """Move a revision through its lifecycle; a released one does not change any more. The server may be set
+    to release none without an approved image."""
     return caller.service.set_state(reference, change)
 
 
@@ -151,9 +151,12 @@ def list_revision_renders(
 
 @router.put("/revisions/{reference}/primary", responses=responses(409))
 def set_primary(caller: Submitter, reference: Reference, body: wire.Primary) -> wire.Revision:
-    """Let a render stand for its revision. On a released revision this needs the scope review."""
+    """Let a render stand for its revision. One that is only proposed is approved by that, which needs the
+    scope review; so does a released revision. The server's setting `approval` may ask for another reviewer
+    than the render's author, or for none."""
     _require_for_primary(caller, reference)
-    return caller.service.set_primary(reference, body.render)
+    may_review = Scope.REVIEW in caller.holder.scopes
+    return caller.service.set_primary(reference, body.render, may_review=may_review)
 
 
 @router.delete("/revisions/{reference}/primary")

@@ -41,6 +41,7 @@ def test_a_day_with_the_add_on(
     play: Play, service: Service, other_server: str, home: Path, tmp_path: Path
 ) -> None:
     viewer = service.run("tokens", "create", "looker", "--role", "viewer")["token"]
+    engineer = service.run("tokens", "create", "maker", "--role", "engineer")["token"]
     played = play(
         "actions",
         answers={"release ACT-1@A": lambda: service.run("revisions", "release", "ACT-1@A")},
@@ -48,6 +49,7 @@ def test_a_day_with_the_add_on(
         token=service.token,
         connect_string=service.connect,
         viewer=viewer,
+        engineer=engineer,
         other=other_server,
     )
     seen = played.seen
@@ -80,7 +82,10 @@ def check_renders(seen: dict, service: Service, folder: Path) -> None:  # type: 
     assert len(newest) == 3  # the first, its variation, the one on save
     assert seen["embedded"][0] == "89504e470d0a1a0a"
     assert seen["embedded"][1]["id"] == first["id"]
-    assert seen["primary"] == [True, ""]
+    assert f"Render {first['id']} is proposed; it must be approved" in seen["unapproved"]
+    assert f"mfgviz renders approve {first['id']}" in seen["unapproved"]
+    assert seen["primary"] == [True, ""]  # who may review approves by choosing
+    assert (first["review_state"], first["is_primary"]) == ("approved", True)
     assert service.revision("ACT-1@A")["primary_render"] == first["id"]
     with Image.open(folder / "saved.webp") as image:
         assert (image.format, image.size) == ("WEBP", (96, 96))

@@ -51,7 +51,9 @@ class Shop:
     def release(self, reference: str, actor: str = "eve") -> None:
         with self.runtime.db.begin() as session:
             revision = catalog.get_revision(session, reference)
-            catalog.set_lifecycle_state(session, revision, LifecycleState.RELEASED, actor)
+            catalog.set_lifecycle_state(
+                session, revision, LifecycleState.RELEASED, actor, needs_approved_image=False
+            )
 
     def follow(self) -> int:
         """Do what follows from the events that wait; how many there were."""

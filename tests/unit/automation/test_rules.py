@@ -114,9 +114,9 @@ def test_one_rule_that_fails_stops_no_other(shop: Shop) -> None:
     }  # fmt: skip
     missing = by_name["a field that is missing"].error
     assert missing is not None
-    assert (missing.code, "{finish}" in missing.message) == ("prompt-template", True)
+    assert (missing.code, "{finish}" in missing.message) == ("missing-field", True)
     failed = shop.events("rule.failed")
-    assert {event.payload["code"] for event in failed} >= {"prompt-template", "invalid-filter"}
+    assert {event.payload["code"] for event in failed} >= {"missing-field", "invalid-filter"}
     assert failed[0].payload["remedy"].startswith("Fields with one: ")
     with shop.runtime.db.read() as session:
         noted = session.scalar(select(func.count()).where(AuditEntry.action == "rule.failed"))
@@ -313,7 +313,7 @@ def test_a_test_says_what_is_there_already_and_what_would_be_taken_over(shop: Sh
     assert (linked.how, linked.taken_over_from) == ("linked", "BRK-1@A")
     shop.part("BARE-1")
     failed = shop.service.test_rule("hero", shop.revise("BARE-1", "A"))
-    assert (failed.outcome, failed.error and failed.error.code) == ("failed", "prompt-template")
+    assert (failed.outcome, failed.error and failed.error.code) == ("failed", "missing-field")
 
 
 # -- what is refused ---------------------------------------------------------------------------------------

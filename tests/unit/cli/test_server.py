@@ -118,15 +118,18 @@ def test_renders_are_listed_shown_and_exported(run: Run, rendered: int, tmp_path
 @both_doors
 def test_renders_are_reviewed_and_stand_for_their_revision(run: Run, rendered: int) -> None:
     one = str(rendered)
-    assert run("renders", "primary", one, "--json").json["is_primary"] is True
-    assert run("revisions", "show", "BRK-1@A", "--json").json["primary_render"] == rendered
     told = run("renders", "review", one, "approve", "--comment", "As drawn.", "--json").json
     assert (told["review_state"], told["reviewed_by"], told["review_comment"]) == (
         "approved",
         "ann",
         "As drawn.",
     )
+    assert told["is_primary"] is True  # nothing stood for its revision before
+    assert run("revisions", "show", "BRK-1@A", "--json").json["primary_render"] == rendered
     assert run("revisions", "clear-primary", "BRK-1@A", "--json").json["primary_render"] is None
+    assert run("renders", "review", one, "propose").code == 0
+    told = run("renders", "primary", one, "--json").json  # who may review approves by choosing
+    assert (told["is_primary"], told["review_state"]) == (True, "approved")
     assert run("renders", "review", one, "reject").out == f"Render {one} of BRK-1@A is rejected.\n"
     refused = run("renders", "primary", one, "--json")
     assert (refused.code, refused.error["code"]) == (4, "illegal-move")
@@ -134,6 +137,25 @@ def test_renders_are_reviewed_and_stand_for_their_revision(run: Run, rendered: i
     assert run("renders", "review", one, "perhaps").code == 2
     assert run("renders", "review", "999", "approve").code == 3
     assert run("renders", "primary", "999").code == 3
+
+
+@both_doors
+def test_several_renders_are_reviewed_at_once(run: Run, rendered: int) -> None:
+    one = str(rendered)
+    assert [row["id"] for row in run("renders", "list", "--review-state", "proposed", "--json").json] == [
+        rendered
+    ]
+    assert (
+        run("renders", "approve", one).out
+        == f"Render {one} of BRK-1@A is approved, and stands for BRK-1@A.\n"
+    )
+    assert run("renders", "list", "--review-state", "proposed", "--json").json == []
+    refused = run("renders", "reject", "999", one, "--comment", "No.", "--json")
+    assert [(row["id"], row["review_state"], row["is_primary"]) for row in refused.json] == [
+        (rendered, "rejected", False)
+    ]
+    assert (refused.code, refused.error["code"]) == (3, "rendition-not-found")
+    assert refused.error["message"] == "1 of 2 renders not rejected. There is no render 999."
 
 
 @both_doors
@@ -399,3 +421,33 @@ def test_an_interrupt_leaves_the_jobs_to_the_server(run: Run, server: HttpServer
     assert process.wait(30) == 130
     assert "The jobs go on. To stop them: mfgviz jobs cancel 1" in (tmp_path / "err").read_text()
     assert run("jobs", "show", "1", "--json").json["state"] == "queued"
+
+
+@both_doors
+def test_templates_are_tried_listed_by_version_and_read_from_files(run: Run, tmp_path: Path) -> None:
+    long = tmp_path / "shop.txt"
+    long.write_text("{brushed|anodised black} {material},\n  studio light\n")
+    assert run("templates", "save", "shop", "--file", str(long), "--view", "iso", "--view", "top").code == 0
+    told = run("templates", "preview", "shop", "BRK-1@A", "--json").json
+    assert (told["jobs"], told["images"], told["revision"]) == (4, 4, "BRK-1@A")
+    shown = run("templates", "preview", "shop", "BRK-1@A", "--field", "material=brass")
+    assert shown.out.splitlines()[:2] == [
+        "iso\tbrushed brass, studio light",
+        "iso\tanodised black brass, studio light",
+    ]
+    assert shown.err.startswith(
+        "4 jobs, 4 images of BRK-1@A with shop (version 1), model studio: sampler ddim"
+    )
+    run("templates", "save", "shop", "{finish}")
+    refused = run("templates", "preview", "shop", "BRK-1@A", "--json")
+    assert (refused.code, refused.error["code"]) == (5, "missing-field")
+    assert "the template shop (version 2) needs" in refused.error["message"]
+    assert "material" in refused.error["remedy"]
+    versions = run("templates", "list", "--versions", "shop", "--json").json
+    assert [(one["version"], one["created_by"]) for one in versions] == [(2, "ann"), (1, "ann")]
+    assert run("templates", "show", "shop", "--version", "1", "--json").json["prompt"].startswith("{brushed|")
+    assert run("templates", "preview", "nothing", "BRK-1@A").code == 3
+    assert run("templates", "save", "shop").code == 2
+    assert run("templates", "save", "shop", "x", "--file", str(long)).code == 2
+    long.write_bytes(b"\xff\xfe")
+    assert run("templates", "save", "shop", "--file", str(long)).code == 5

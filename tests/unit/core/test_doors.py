@@ -12,12 +12,21 @@ from mfgviz.client import Client
 from mfgviz.service import Service
 
 # What only the server itself asks for, and what only a client does.
-SERVER_ONLY = {"batch_owner", "check_addable", "check_attachable", "forget_old_keys", "owner", "submit_ask"}
+SERVER_ONLY = {
+    "batch_owner",
+    "check_addable",
+    "check_attachable",
+    "check_takeable",
+    "forget_old_keys",
+    "owner",
+    "submit_ask",
+}
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
-# What a server says for its client: the name that a file came with, how many jobs may wait.
+# What a server says for its client: a file's own name, how many jobs may wait, whether it may review.
 SERVERS_WORD = {
     "add_revision": {"file_name"},
     "rerender_stale": {"queued_most"},
+    "set_primary": {"may_review"},
     "submit": {"queued_most"},
     "submit_ask": {"queued_most"},
     "submit_batch": {"queued_most"},

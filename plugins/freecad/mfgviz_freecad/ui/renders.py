@@ -55,7 +55,7 @@ def review_text(render: Mapping[str, Any]) -> str:
         "proposed": tr("Not reviewed yet"),
         "approved": tr("Approved by {who}", who=by) if by else tr("Approved"),
         "rejected": tr("Rejected by {who}", who=by) if by else tr("Rejected"),
-        "superseded": tr("Superseded by a newer render"),
+        "superseded": tr("Superseded by another CAD file"),
     }.get(str(render.get("review_state")), str(render.get("review_state")))
     comment = str(render.get("review_comment") or "")
     return f"{said}: {comment}" if comment else said

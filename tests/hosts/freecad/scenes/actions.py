@@ -114,6 +114,20 @@ def first_render(drive: driving.Drive, document: Any) -> None:
     drive.seen["written"] = [document.FileName, str(drive.folder)]
 
 
+def unapproved(drive: driving.Drive, choose: Any) -> str:
+    """What somebody is told who may not approve a picture, and wants it to be the part's image."""
+    panel, session = drive.panel, drive.controller.session
+    session.change(session.preferences, drive.given["engineer"])
+    drive.wait(lambda: session.me.get("role") == "engineer" and panel.strip.count(), 20, "another role")
+    choose()
+    drive.wait(lambda: panel.notice.text, 10, "the refusal")
+    told = panel.notice.text
+    panel.notice_pressed.emit("dismiss")
+    session.change(session.preferences, drive.given["token"])
+    drive.wait(lambda: session.me.get("role") == "admin" and panel.strip.count(), 20, "the right token")
+    return str(told)
+
+
 def with_a_render(drive: driving.Drive, document: Any) -> None:
     """Every entry of the menu."""
     panel, session = drive.panel, drive.controller.session
@@ -132,6 +146,7 @@ def with_a_render(drive: driving.Drive, document: Any) -> None:
         Path(body.MfgvizRender).read_bytes()[:8].hex(),
         json.loads(body.MfgvizRenderRecord),
     ]
+    drive.seen["unapproved"] = unapproved(drive, lambda: choose("primary"))
     choose("primary")
     drive.wait(lambda: panel.strip.render_at(0)["is_primary"] or panel.notice.text, 10, "the part's image")
     drive.seen["primary"] = [panel.strip.render_at(0)["is_primary"], panel.notice.text]

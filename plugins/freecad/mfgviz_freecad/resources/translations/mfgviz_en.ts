@@ -516,8 +516,8 @@
       <translation>Studio, white background</translation>
     </message>
     <message>
-      <source>Superseded by a newer render</source>
-      <translation>Superseded by a newer render</translation>
+      <source>Superseded by another CAD file</source>
+      <translation>Superseded by another CAD file</translation>
     </message>
     <message>
       <source>Test connection</source>

@@ -516,8 +516,8 @@
       <translation>摄影棚，白色背景</translation>
     </message>
     <message>
-      <source>Superseded by a newer render</source>
-      <translation>已被更新的渲染图取代</translation>
+      <source>Superseded by another CAD file</source>
+      <translation>已被另一个 CAD 文件取代</translation>
     </message>
     <message>
       <source>Test connection</source>
