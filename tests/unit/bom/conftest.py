@@ -55,7 +55,9 @@ def add(session: Session, reference: str, shape: str | None = None, state: str =
         geometry = catalog.attach_geometry(session, revision, StoredFile(digest, 10, "p.step"), "ann")
         catalog.note_facts(geometry, GeometryFacts("step", shape_digest, {}))
     if state != "in_work":
-        catalog.set_lifecycle_state(session, revision, LifecycleState(state), "ann")
+        catalog.set_lifecycle_state(
+            session, revision, LifecycleState(state), "ann", needs_approved_image=False
+        )
     session.flush()
     return revision
 

@@ -152,7 +152,7 @@ def test_attributes_that_the_prompt_uses_are_another_recipe(top: Database) -> No
     with top.read() as session:
         skipped = session.get_one(Batch, batch_id).skipped
     assert [(one["revision"], one["code"]) for one in skipped] == [
-        ("TOP@C", "prompt-template"),
+        ("TOP@C", "missing-field"),
         ("NOG@A", "geometry"),
     ]
 
@@ -161,7 +161,9 @@ def test_a_query_goes_over_current_revisions(top: Database) -> None:
     with top.begin() as session:
         add(session, "SCR@B", "u")  # ahead of nothing: A is not released
         add(session, "ASM@B", "v")
-        catalog.set_lifecycle_state(session, catalog.get_revision(session, "ASM@A"), "released", "ann")  # type: ignore[arg-type]
+        catalog.set_lifecycle_state(
+            session, catalog.get_revision(session, "ASM@A"), "released", "ann", needs_approved_image=False
+        )  # type: ignore[arg-type]
     query = "part.number in ['SCR', 'ASM', 'NOG']"
     batch_id, _ = make(top, Over(query=query), views=["iso"])
     with top.read() as session:
@@ -209,7 +211,7 @@ def test_deduplication_is_as_the_oracle_says(db: Database, data: st.DataObject, 
             revision = add(session, reference, shapes[reference])
             catalog.change_revision_attributes(session, revision, {"finish": finishes[reference]}, "ann")
             if state != "in_work":
-                catalog.set_lifecycle_state(session, revision, state, "ann")  # type: ignore[arg-type]
+                catalog.set_lifecycle_state(session, revision, state, "ann", needs_approved_image=False)  # type: ignore[arg-type]
         if catalogue.lines:
             take(session, catalogue.lines)
     shaped = [one for one in catalogue.revisions if shapes[one]]

@@ -21,7 +21,9 @@ def release(db: Database, reference: str) -> int:
     """Release a revision; the event's id."""
     with db.begin() as session:
         revision = catalog.get_revision(session, reference)
-        catalog.set_lifecycle_state(session, revision, LifecycleState.RELEASED, "eve")
+        catalog.set_lifecycle_state(
+            session, revision, LifecycleState.RELEASED, "eve", needs_approved_image=False
+        )
         return last_event(session, EventKind.REVISION_RELEASED)
 
 
@@ -181,7 +183,7 @@ def test_the_file_of_now_is_rendered_and_obsolete_revisions_are_left_out(db: Dat
     follow(db, release(db, "SCR@C"))
     with db.begin() as session:
         asm, top = (catalog.get_revision(session, one) for one in ("ASM@A", "TOP@C"))
-        catalog.set_lifecycle_state(session, asm, LifecycleState.OBSOLETE, "eve")
+        catalog.set_lifecycle_state(session, asm, LifecycleState.OBSOLETE, "eve", needs_approved_image=False)
         stored = catalog.StoredFile("9" * 64, 10, "new.step")
         catalog.attach_geometry(session, top, stored, "eve")
     with db.read() as session:
