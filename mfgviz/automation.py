@@ -35,12 +35,7 @@ RING_AT_MOST = 64
 
 # What follows from events: each gets all events of a batch, and answers with the ids of jobs that wait now.
 Handler = Callable[[Session, Settings, Sequence[Event]], list[int]]
-HANDLERS: tuple[Handler, ...] = (
-    staleness.follow,
-    batches.follow,
-    rule_runs.follow,
-    webhooks.follow,
-)
+HANDLERS: tuple[Handler, ...] = (staleness.follow, batches.follow, rule_runs.follow, webhooks.follow)
 
 
 def process(runtime: Runtime, limit: int = EVENTS_AT_ONCE) -> int:

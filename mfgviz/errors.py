@@ -100,12 +100,6 @@ class TokenNotFoundError(NotFoundError):
     default_remedy = "`mfgviz tokens list` shows the tokens there are."
 
 
-class BatchNotFoundError(NotFoundError):
-    """There is no such batch."""
-
-    default_remedy = "`mfgviz batches list` shows the batches there are."
-
-
 class WebhookNotFoundError(NotFoundError):
     """There is no such webhook."""
 
@@ -128,6 +122,12 @@ class ScheduleNotFoundError(NotFoundError):
     """There is no such schedule."""
 
     default_remedy = "`mfgviz schedules list` shows the schedules there are."
+
+
+class BatchNotFoundError(NotFoundError):
+    """There is no such batch."""
+
+    default_remedy = "`mfgviz batches list` shows the batches there are."
 
 
 class RuleNotFoundError(NotFoundError):

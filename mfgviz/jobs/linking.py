@@ -74,7 +74,7 @@ def link_all(session: Session, wanted: Sequence[Link]) -> list[int]:
         for link, job_id in zip(wanted, job_ids, strict=True)
         for origin in origins[link.origin_id]
     ]
-    states = reviews.arrivals(session, {_arrival(one) for one in wanted}) if wanted else {}
+    states = reviews.arrivals(session, {_arrival(one) for one in wanted})
     copies = [
         {**_row(link, job_id, origin), "review_state": states[_arrival(link)]}
         for link, job_id, origin in places
@@ -86,9 +86,9 @@ def link_all(session: Session, wanted: Sequence[Link]) -> list[int]:
     ):
         renders[job_id].append(render_id)
     for one, job_id in zip(wanted, job_ids, strict=True):
-        told = {"job": job_id, "linked_from": one.origin_id, "renders": renders[job_id]}
-        state = states[_arrival(one)]
-        reviews.tell_attached(session, one.submission.revision_id, one.requester, told, state)
+        told = {"job": job_id, "renders": renders[job_id], "linked_from": one.origin_id}
+        revision_id = one.submission.revision_id
+        reviews.tell_attached(session, revision_id, one.requester, told, states[_arrival(one)])
     session.flush()
     return job_ids
 

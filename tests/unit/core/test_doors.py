@@ -22,7 +22,7 @@ SERVER_ONLY = {
     "submit_ask",
 }
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
-# What a server says for its client: a file's own name, how many jobs may wait, whether it may review.
+# What a server says for its client: a file's own name, how many jobs may wait, whether they may review.
 SERVERS_WORD = {
     "add_revision": {"file_name"},
     "rerender_stale": {"queued_most"},
