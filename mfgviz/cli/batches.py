@@ -107,7 +107,7 @@ def cancel(out: Output, batch_id: int) -> None:
 @BATCH
 @command_output
 def wait(out: Output, batch_id: int) -> None:
-    """Wait until a batch is finished, with progress. Exits with 7 if a picture failed, with 8 if one was
+    """Wait until a batch is finished, with progress. Exits with 7 if a job failed, with 8 if one was
     cancelled.
 
     \b
@@ -135,10 +135,10 @@ def submit_batch(out: Output, ask: Ask, wish: Wish, *, wait: bool) -> None:
         out.json(made.model_dump())
         return
     shown = made.progress
-    told = f"Batch {made.id}: {shown.items:,} pictures by {shown.jobs:,} new jobs"
+    told = f"Batch {made.id}: {shown.items:,} requests, {shown.jobs:,} new jobs"
     there = shown.done + shown.linked
     told += f", {there:,} there already" if there else ""
-    click.echo(told + (f"; {made.skipped_count:,} revisions left out." if made.skipped_count else "."))
+    click.echo(told + (f"; left out: {made.skipped_count:,}." if made.skipped_count else "."))
     _tell_skipped(out, made)
     click.echo(f"Next: mfgviz batches wait {made.id}")
 
@@ -148,7 +148,7 @@ def finish(out: Output, batch_id: int) -> None:
 
     Raises:
         BatchNotFoundError: there is no such batch.
-        JobFailedError, JobCancelledError: a picture of it failed, or was cancelled.
+        JobFailedError, JobCancelledError: a job of it failed, or was cancelled.
     """
     from mfgviz.cli.waiting import Patience
     from mfgviz.errors import JobCancelledError, JobFailedError
@@ -165,11 +165,11 @@ def finish(out: Output, batch_id: int) -> None:
     _show(out, batch)
     if batch.progress.failed:
         raise JobFailedError(
-            f"{batch.progress.failed:,} of {batch.progress.items:,} pictures of batch {batch_id} failed.",
+            f"{batch.progress.failed:,} of {batch.progress.items:,} requests of batch {batch_id} failed.",
             remedy="`mfgviz jobs list --state failed` shows why; `jobs retry` tries again.",
         )
     if batch.progress.cancelled:
-        raise JobCancelledError(f"{batch.progress.cancelled:,} pictures of batch {batch_id} were cancelled.")
+        raise JobCancelledError(f"{batch.progress.cancelled:,} requests of batch {batch_id} were cancelled.")
 
 
 def _line(batch: Batch) -> str:

@@ -96,7 +96,7 @@ def rerender(out: Output, stale: bool, revision: str | None, wait: bool) -> None
         finish(out, ids, None)
         return
     rows = [{"job": one.job, "how": one.how} for one in answers]
-    out.rows(rows, ["job", "how"], "Nothing is stale that does not wait already.")
+    out.rows(rows, ["job", "how"], "Nothing to do: what is stale waits, or was made again.")
 
 
 @renders.command()

@@ -130,7 +130,7 @@ def test_batches_over_queries(run: Run, assembly: Path) -> None:
     del assembly
     query = "part.number == 'SCR-1'"
     answer = run("jobs", "submit", "--query", query, "steel")
-    assert answer.out.splitlines() == ["Batch 1: 1 pictures by 1 new jobs.", "Next: mfgviz batches wait 1"]
+    assert answer.out.splitlines() == ["Batch 1: 1 requests, 1 new jobs.", "Next: mfgviz batches wait 1"]
     assert run("jobs", "submit", "--query", "1 == 1", "steel", "--json").error["code"] == "matches-everything"
     assert run("jobs", "submit", "--query", "1 == 1", "brass", "--all").code == 0
     assert run("batches", "cancel", "2").code == 0
