@@ -18,7 +18,10 @@ SERVER_ONLY = {
     "check_attachable",
     "check_takeable",
     "forget_old_keys",
+    "forget_old_messages",
+    "inbound_hook",
     "owner",
+    "receive",
     "submit_ask",
 }
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
