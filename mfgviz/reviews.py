@@ -20,6 +20,9 @@ from mfgviz.journal import audit, emit
 from mfgviz.records import Geometry, PartRevision, RenderJob, Rendition, utcnow
 from mfgviz.vocabulary import REVIEW_MOVES, Approval, EventKind, ReviewState
 
+# Revisions asked for at once: databases take so many values in a statement.
+IDS_AT_ONCE = 5000
+
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
@@ -170,22 +173,31 @@ def arrivals(session: Session, pictures: Collection[tuple[int, str]]) -> dict[tu
     """How pictures arrive at revisions, by the revision's id and the digest of the CAD file they show: as
     proposals, or superseded where the revision shows another file by now. It keeps its file until the
     transaction ends."""
+    shown: dict[int, str | None] = {}
+    ids = sorted({revision_id for revision_id, _ in pictures})
+    for at in range(0, len(ids), IDS_AT_ONCE):
+        shown |= _held_files(session, ids[at : at + IDS_AT_ONCE])
+    return {
+        (revision_id, digest): ReviewState.PROPOSED
+        if shown[revision_id] in (None, digest)
+        else ReviewState.SUPERSEDED
+        for revision_id, digest in pictures
+    }
+
+
+def _held_files(session: Session, revision_ids: Sequence[int]) -> dict[int, str | None]:
+    """Revisions' CAD files, by their digests, held until the transaction ends."""
     # One table alone: what is joined to a row that was waited for is not looked up again.
     held = (
         select(PartRevision.id, PartRevision.geometry_id)
-        .where(PartRevision.id.in_({revision_id for revision_id, _ in pictures}))
+        .where(PartRevision.id.in_(revision_ids))
         .order_by(PartRevision.id)
         .with_for_update(read=True)
     )
     files = {row.id: row.geometry_id for row in session.execute(held)}
     query = select(Geometry.id, Geometry.digest).where(Geometry.id.in_(set(files.values())))
     digests = {row.id: row.digest for row in session.execute(query)}
-    return {
-        (revision_id, digest): ReviewState.PROPOSED
-        if digests.get(files[revision_id]) in (None, digest)
-        else ReviewState.SUPERSEDED
-        for revision_id, digest in pictures
-    }
+    return {revision_id: digests.get(file) for revision_id, file in files.items()}
 
 
 def tell_attached(

@@ -223,7 +223,8 @@ def _review_all(out: Output, render_ids: tuple[int, ...], state: str, comment: s
 
 def _told(one: Render) -> str:
     stands = f", and stands for {one.revision}" if one.is_primary else ""
-    return f"Render {one.id} of {one.revision} is {one.review_state}{stands}."
+    stale = f" It is stale: {one.stale_reason}" if one.stale_since and one.review_state == "approved" else ""
+    return f"Render {one.id} of {one.revision} is {one.review_state}{stands}.{stale}"
 
 
 @renders.command()

@@ -16,7 +16,6 @@ from mfgviz.records import Schedule, utcnow
 from mfgviz.runtime import Runtime
 from mfgviz.service import Service
 from mfgviz.settings import Settings
-from mfgviz.vocabulary import LifecycleState
 from tests.support.receiver import Receiver
 from tests.support.servers import Postgres, Redis
 from tests.support.workers import WorkerProcess, eventually
@@ -59,8 +58,8 @@ def test_a_release_reaches_its_receiver_and_what_is_due_is_done(
                 worker.start()
             with runtime.db.begin() as session:
                 catalog.add_part(session, NewPart("BRK-1"), "ann")
-                revision = catalog.add_revision(session, "BRK-1", "A", "ann")
-                catalog.set_lifecycle_state(session, revision, LifecycleState.RELEASED, "ann")
+                catalog.add_revision(session, "BRK-1", "A", "ann")
+            service.set_state("BRK-1@A", wire.StateChange(state="released"))
             eventually(lambda: service.webhook("erp").delivered == 1, 30)
             (message,) = receiver.at("/ok")
             assert json.loads(message.body)["data"]["revision"] == "BRK-1@A"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
-from mfgviz import automation, catalog, jobs, rules, wire
+from mfgviz import automation, catalog, jobs, rule_runs, rules, wire
 from mfgviz.errors import (
     DuplicateRuleError,
     InvalidFilterError,
@@ -154,7 +154,7 @@ def test_what_goes_wrong_unforeseen_is_put_aside_and_the_rest_goes_on(
     bad, good = shop.revise("BRK-1", "A"), shop.revise("BRK-1", "B", "s2")
     shop.release(bad)
     shop.release(good)
-    real = automation.HANDLERS[-1]
+    real = rule_runs.follow
 
     def handler(session, settings, events):  # type: ignore[no-untyped-def]
         if any(event.payload.get("revision") == bad for event in events):

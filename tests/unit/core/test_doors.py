@@ -25,7 +25,8 @@ SERVER_ONLY = {
     "submit_ask",
 }
 CLIENT_ONLY = {"close", "events", "health", "job_events", "me", "submit_ask"}
-# What a server says for its client: a file's own name, how many jobs may wait, whether they may review.
+# What a server says for its client: the name that a file came with, how many jobs may wait, whether the token
+# may review.
 SERVERS_WORD = {
     "add_revision": {"file_name"},
     "rerender_stale": {"queued_most"},

@@ -358,7 +358,7 @@ def test_a_template_that_is_not_there_or_asks_for_too_much(site: Site, drop: Pat
     (drop / "TWO_A.step").write_bytes(step("two"))
     (drop / "TWO_A.json").write_text('{"prompt": "{alloy}"}')
     settle(watch())
-    assert codes(site) == {"ONE_A.step": "template-not-found", "TWO_A.step": "prompt-template"}
+    assert codes(site) == {"ONE_A.step": "template-not-found", "TWO_A.step": "missing-field"}
     assert [one.number for one in site.service.parts().items] == ["TWO"]
     assert (drop / "TWO_A.error.txt").exists()
 
