@@ -55,14 +55,20 @@ class Calibration:
 
 
 def fit(
-    features: NDArray[np.float64], genuine: Sequence[bool], prior: float, penalty: float = 0.02
+    features: NDArray[np.float64],
+    genuine: Sequence[bool],
+    prior: float,
+    penalty: float = 0.02,
+    counts: NDArray[np.float64] | None = None,
 ) -> Calibration:
     """Logistic regression by Newton's method. `prior` is the share of genuine pictures among those to
-    come."""
+    come; `counts` (B,) is how much each picture counts among its like."""
     mean, scale = features.mean(0), features.std(0) + 1e-6
     x = np.column_stack([(features - mean) / scale, np.ones(len(features))])
     y = np.asarray(genuine, float)
-    weight = np.where(y > 0.5, prior / max(y.mean(), 1e-9), (1 - prior) / max(1 - y.mean(), 1e-9))
+    share = np.ones(len(y)) if counts is None else counts
+    kept, others = share[y > 0.5].sum(), share[y < 0.5].sum()
+    weight = len(y) * share * np.where(y > 0.5, prior / max(kept, 1e-9), (1 - prior) / max(others, 1e-9))
     beta = np.zeros(x.shape[1])
     ridge = np.full(len(beta), penalty * len(y))
     ridge[-1] = 1e-9

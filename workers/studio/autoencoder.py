@@ -125,6 +125,11 @@ def modulated(features_: torch.Tensor, said: torch.Tensor | None) -> torch.Tenso
     return features_ * (1 + scale) + shift
 
 
+def _tinted(texture: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
+    """The sum of textures (B, T, H, W) as a change of a layer (B, 3, H, W) in -1..1."""
+    return texture.sum(1, keepdim=True) * (layer.detach() + 1)
+
+
 class StudioAutoencoder(ModelMixin, ConfigMixin):
     """See the module. Latents are (B, latent_channels, H/16, W/16); pixels are in -1..1."""
 
@@ -159,13 +164,12 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         self.full_out = nn.Conv2d(2 * full, 6, 3, padding=1)
         self.wording = Wording(text_width, (core, w8, w4, w2)) if text_width else None
         self.lamps = Lamps(*lamp_counts, CODE) if shades else None
-        self.patterns = Patterns(pattern_count) if pattern_count else None
-        self.brush = nn.Conv2d(w2, TEXTURES + pattern_count, 3, padding=1) if brushed else None
+        self.patterns = Patterns(pattern_count, text_width) if pattern_count else None
+        self.brush = nn.Conv2d(w2, TEXTURES, 3, padding=1) if brushed else None
         with torch.no_grad():
             if self.brush is not None and self.brush.bias is not None:
                 self.brush.weight.mul_(0.1)
                 self.brush.bias.fill_(0.02)
-                self.brush.bias[TEXTURES:] = 0.005  # patterns would be seen wherever nothing calls for them
             for last in (self.half_out, self.full_out):
                 last.weight.mul_(0.1)
                 assert last.bias is not None
@@ -235,7 +239,8 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         layers = layers + self.full_out(functional.relu(self.full_mix(torch.cat([fine, *shades], 1))))
         on_top = layers[:, :3] + sum(shade[:, :3] for shade in shades)
         smooth = mask * on_top + (1 - mask) * layers[:, 3:]
-        return smooth, self._texture(h, control, places, (on_top, layers[:, 3:]))
+        texture = self._texture(h, control, (on_top, layers[:, 3:]))
+        return smooth, texture + self._pattern(text, control, places, (on_top, layers[:, 3:]))
 
     def _said(self, code: torch.Tensor | None) -> Sequence[torch.Tensor | None]:
         if self.wording is None or code is None:
@@ -254,26 +259,29 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         return [self.lamps(code, control, places)]
 
     def _texture(
-        self,
-        h: torch.Tensor,
-        control: torch.Tensor,
-        places: torch.Tensor,
-        layers: tuple[torch.Tensor, torch.Tensor],
+        self, h: torch.Tensor, control: torch.Tensor, layers: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
-        """Streaks, grain and patterns as strong as features (B, C, H/2, W/2) say, in either layer's tint."""
+        """Streaks and grain on the part as strong as features (B, C, H/2, W/2) say, in its tint."""
         if self.brush is None:
             return torch.zeros_like(layers[0])
         strength = functional.interpolate(
             self.brush(h), scale_factor=2.0, mode="bilinear", align_corners=False
         )
-        found = [streaks(control)]
-        if self.patterns is not None:
-            found.append(self.patterns(control, places))
-        wanted = strength * torch.cat(found, 1)
-        ground = TEXTURES + SURFACE_PATTERNS
-        parts = (wanted[:, :ground], layers[0]), (wanted[:, ground:], layers[1])
-        added = [one.sum(1, keepdim=True) * (layer.detach() + 1) for one, layer in parts]
-        return added[0] + added[1]
+        return _tinted(strength * streaks(control), layers[0])
+
+    def _pattern(
+        self,
+        text: torch.Tensor | None,
+        control: torch.Tensor,
+        places: torch.Tensor,
+        layers: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """Patterns as strong as the prompt's states (B, tokens, width) say, in either layer's tint."""
+        if self.patterns is None or text is None:
+            return torch.zeros_like(layers[0])
+        wanted = self.patterns(text, control, places)
+        on_part, on_rest = wanted[:, :SURFACE_PATTERNS], wanted[:, SURFACE_PATTERNS:]
+        return _tinted(on_part, layers[0]) + _tinted(on_rest, layers[1])
 
     def forward(
         self, latents: torch.Tensor, control: torch.Tensor, text: torch.Tensor | None = None

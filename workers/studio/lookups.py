@@ -4,7 +4,7 @@ The lamps of the training pictures hang on the camera, so that what a surface re
 normal in camera space and from the view ray: a sphere of directions, kept as a small picture for each set of
 lamps, sharp and blurred (environment mapping, Blinn and Newell 1976). The prompt says how they mix. Patterns
 (wood, weave, rust; boards, concrete, marble) are laid on each face along its own axes, or on the ground; the
-decoder says how strong they are, never where they lie.
+prompt says how strong they are, never where they lie.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ TAN_HALF_VIEW = math.tan(math.radians(15))  # of the product's standard views
 SURFACE_PATTERNS, GROUND_PATTERNS = 3, 3
 PART_REPEAT, GROUND_REPEAT = 1.6, 1 / 2.6  # of a pattern, in half a picture's width
 GROUND_TURN = 2.2  # radians from the camera's side to the pattern's u axis
+LEVEL_COSINE, LEVEL_SHARE = 0.998, 0.02  # of a level face's normal, and of the part that has such
 STEEPEST = 0.2  # least cosine between face and view ray at which a pattern is still laid
 
 
@@ -124,18 +125,46 @@ def laid(patterns: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 
 
 class Patterns(nn.Module):
-    """Repeating pictures around 0, (P, n, n): those of the part, then those of the ground."""
+    """Repeating pictures around 0, (P, n, n): those of the part, then those of the ground.
+
+    `amplitude` (P,) is how strong each is where a prompt calls for it, as a share of the brightness.
+    """
 
     pictures: torch.Tensor
+    amplitude: torch.Tensor
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, text_width: int) -> None:
         super().__init__()
         self.register_buffer("pictures", torch.zeros(count, PATTERN_PX, PATTERN_PX))
+        self.register_buffer("amplitude", torch.ones(count))
+        self.called = nn.Linear(2 * text_width, count)
+        with torch.no_grad():  # nothing calls for them
+            self.called.weight.zero_()
+            self.called.bias.fill_(-8.0)
 
-    def forward(self, control: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """The patterns laid on the part and on the ground, (B, P, H, W). No part, no patterns."""
+    def read(self, states: torch.Tensor) -> torch.Tensor:
+        """From text states (B, tokens, width) the log-odds (B, P) that the prompt calls for each pattern."""
+        said = torch.cat([states[:, -1], states.mean(1)], 1)
+        odds: torch.Tensor = self.called(functional.layer_norm(said, said.shape[1:]))
+        return odds
+
+    def forward(self, states: torch.Tensor, control: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """The patterns laid on the part and on the ground as strong as the prompt calls for, (B, P, H, W).
+
+        No part, no patterns; and no ground but in the isometric view.
+        """
         mask = control[:, MASK : MASK + 1]
         on_part = laid(self.pictures[:SURFACE_PATTERNS], surface_places(control, places) * PART_REPEAT)
         on_ground = laid(self.pictures[SURFACE_PATTERNS:], ground_places(places) * GROUND_REPEAT)
-        around = (1 - mask) * (mask.amax((2, 3), keepdim=True) > 0)
-        return torch.cat([on_part * mask, on_ground * around], 1)
+        around = (1 - mask) * isometric(control).view(-1, 1, 1, 1)
+        strength = self.amplitude * torch.sigmoid(self.read(states))
+        return torch.cat([on_part * mask, on_ground * around], 1) * strength[..., None, None]
+
+
+def isometric(control: torch.Tensor) -> torch.Tensor:
+    """Whether a control tensor (B, 8, H, W) is of the isometric view, 0 or 1 (B,): level faces tell it."""
+    up = control.new_tensor(AXIS_UP).view(1, 3, 1, 1)
+    level = (control[:, :3] * up).sum(1) > LEVEL_COSINE
+    part = control[:, MASK] > 0.5
+    share = level.sum((1, 2)) / part.sum((1, 2)).clamp_min(1)
+    return (share > LEVEL_SHARE).to(control)

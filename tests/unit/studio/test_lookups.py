@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from workers.studio import StudioAutoencoder
-from workers.studio.brushing import TEXTURES
+from workers.studio import StudioAutoencoder, StudioPipeline
+from workers.studio.brushing import AXIS_UP, TEXTURES
 from workers.studio.control import CHANNELS, MASK, OCCLUSION
 from workers.studio.lookups import (
     LAMP_PX,
@@ -23,6 +23,7 @@ from workers.studio.lookups import (
     surface_places,
 )
 from workers.studio.training.lookups import DIFFUSE, LAYOUTS, MIRRORED, lamp_pictures, pattern_pictures
+from workers.studio.training.start import WEIGHTS
 
 
 def face(normal: tuple[float, float, float], size: int = 64) -> torch.Tensor:
@@ -95,22 +96,43 @@ def test_the_ground_recedes_upwards() -> None:
 
 
 def test_patterns_repeat_without_a_seam() -> None:
-    patterns = pattern_pictures()
+    patterns, amplitude = pattern_pictures()
+    assert (amplitude > 0).all()
     places = torch.rand(1, 2, 8, 8)
     torch.testing.assert_close(laid(patterns, places), laid(patterns, places + 3), atol=0.05, rtol=0)
 
 
 def test_patterns_stay_where_they_belong() -> None:
-    patterns = Patterns(6)
-    patterns.pictures.copy_(pattern_pictures())
-    control, places = face((0, -0.5, 0.866)), picture_places(64, 64)
+    patterns, states = Patterns(6, 4), torch.randn(1, 3, 4)
+    patterns.pictures.copy_(pattern_pictures()[0])
+    control, places = face(AXIS_UP), picture_places(64, 64)
     control[..., 32:] = 0
-    made = patterns(control, places)
+    assert patterns(states, control, places).abs().max() < 1e-2  # nothing calls for them
+    torch.nn.init.constant_(patterns.called.bias, 8.0)
+    made = patterns(states, control, places)
     assert not made[:, :3, :, 32:].any()
     assert not made[:, 3:, :, :32].any()
     assert made[:, :3, :, :32].std() > 0.1
     assert made[:, 3:, :, 32:].std() > 0.1
-    assert not patterns(torch.zeros_like(control), places).any()
+    assert not patterns(states, torch.zeros_like(control), places).any()
+    tilted = face((0, -0.5, 0.866))
+    tilted[..., 32:] = 0
+    assert not patterns(states, tilted, places)[:, 3:].any()  # not the isometric view
+
+
+def test_the_shipped_decoder_lays_what_the_prompt_calls_for() -> None:
+    pipeline = StudioPipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
+    patterns = pipeline.autoencoder.patterns
+    called = {
+        "oak wood, studio light, white background": 0,
+        "carbon fibre, studio light, white background": 1,
+        "rusted steel, studio light, white background": 2,
+        "red paint, studio light, on a wooden bench": 3,
+    }
+    for prompt, wanted in called.items():
+        odds = patterns.read(pipeline.encode_prompt(prompt))[0]
+        assert (odds > 0).nonzero().flatten().tolist() == [wanted], prompt
+    assert (patterns.read(pipeline.encode_prompt("")) < 0).all()
 
 
 def test_a_crop_is_decoded_as_its_place_in_the_whole() -> None:
@@ -118,7 +140,7 @@ def test_a_crop_is_decoded_as_its_place_in_the_whole() -> None:
     made = StudioAutoencoder(
         4, (8, 8, 16, 16), 16, brushed=True, text_width=8, lamp_counts=(MIRRORED, DIFFUSE), pattern_count=6
     )
-    assert made.brush.out_channels == TEXTURES + 6
+    assert made.brush.out_channels == TEXTURES
     torch.nn.init.normal_(made.lamps.mix.weight)
     made.lamps.mirrored.normal_()
     control, text = face((0.3, 0.5, 0.8), 128), torch.randn(1, 6, 8)

@@ -25,6 +25,7 @@ from workers.studio.training.maps import from_bytes, make_maps, to_bytes
 from workers.studio.training.networks import new_scheduler
 from workers.studio.training.pack import load_pack, make_pack, training_rows
 from workers.studio.training.parts import make_parts, read_parts
+from workers.studio.training.patterns import fit_patterns
 from workers.studio.training.render import render_parts
 from workers.studio.training.tessellation import training_mesh
 from workers.studio.training.text import tokenize, train_text
@@ -64,6 +65,7 @@ def trained(tmp_path_factory) -> TrainingConfig:
     train_denoiser(config)
     train_distilled(config)
     make_predictions(config)
+    fit_patterns(config, 64)
     train_decoder(config)
     yield config
     patch.undo()

@@ -20,7 +20,8 @@ from workers.studio.training.judge_stages import STAGES
 @click.option("--bf16/--no-bf16", default=None, help="Train in bfloat16. Default: the preset's.")
 @click.pass_context
 def main(context: click.Context, name: str, device: str | None, bf16: bool | None) -> None:
-    """Make the studio model: parts, render, maps, pack, text, denoiser, distill, predict, decoder, export.
+    """Make the studio model: parts, render, maps, pack, text, denoiser, distill, predict,
+    patterns, decoder, export.
 
     Make what judges it: pairs, judge, materials, evaluation-set.
 
@@ -113,6 +114,16 @@ def predict(config: TrainingConfig, minutes: float) -> None:
     from workers.studio.training.decoder import make_predictions
 
     click.echo(f"{make_predictions(config, minutes=minutes)} predictions")
+
+
+@main.command()
+@click.pass_obj
+def patterns(config: TrainingConfig) -> None:
+    """Learn which patterns (wood, weave, planks) a prompt calls for."""
+    from workers.studio.training.patterns import fit_patterns
+
+    heard, imagined = fit_patterns(config)
+    click.echo(f"{heard:.1%} of the calls are heard, {imagined:.2%} of the others imagined")
 
 
 @main.command()

@@ -53,6 +53,7 @@ class TrainingConfig:
     minutes_distill: float = 0.0  # 0: the denoiser is exported as it is, with two evaluations a step
     distill_learning_rate: float = 2e-4
     # decoder
+    decoder_lamps: bool = True  # whether it looks up lamps that the part mirrors
     decoder_widths: tuple[int, ...] = (16, 32, 64, 96)
     decoder_batch: int = 6
     decoder_crop_px: int = 192

@@ -25,10 +25,11 @@ from workers.studio.training.captions import caption
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.denoiser import NO_TEXT, load_denoiser
 from workers.studio.training.distill import guided, is_distilled, load_distilled
-from workers.studio.training.lookups import DIFFUSE, MIRRORED, lamp_pictures, pattern_pictures
+from workers.studio.training.lookups import DIFFUSE, MIRRORED, lamp_pictures
 from workers.studio.training.maps import from_bytes, maps_name
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
 from workers.studio.training.pack import Pack, load_pack, read_control, read_pixels, sharp_rows
+from workers.studio.training.patterns import CALLS, patterns_path
 from workers.studio.training.start import adopt, starting_point
 from workers.studio.training.text import load_text, tokenize
 
@@ -45,31 +46,38 @@ LOOKED_UP, QUICKER = ("lamps.", "brush."), 4.0
 def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
     """The decoder as it is before the first step, beside the fitted encoder."""
     widths = tuple(config.decoder_widths)
-    patterns = pattern_pictures()
     made = StudioAutoencoder(
         config.latent_channels,
         widths,
         brushed=True,
         text_width=config.text_width,
-        lamp_counts=(MIRRORED, DIFFUSE),
-        pattern_count=len(patterns),
+        lamp_counts=(MIRRORED, DIFFUSE) if config.decoder_lamps else (0, 0),
+        pattern_count=len(CALLS),
     )
     if begun := starting_point(config):
         adopt(made, begun.autoencoder)
-    assert made.lamps is not None
     assert made.patterns is not None
-    made.patterns.pictures.copy_(patterns)
-    for kept, fresh in zip((made.lamps.mirrored, made.lamps.diffuse), lamp_pictures(), strict=True):
-        kept.copy_(fresh)
+    made.patterns.requires_grad_(False)
+    _adopt_patterns(config, made)
+    if made.lamps is not None:
+        for kept, fresh in zip((made.lamps.mirrored, made.lamps.diffuse), lamp_pictures(), strict=True):
+            kept.copy_(fresh)
     made.patches.load_state_dict(torch.load(config.folder / "patches.pt", weights_only=True))
     return made
 
 
+def _adopt_patterns(config: TrainingConfig, made: StudioAutoencoder) -> None:
+    """Give it the patterns of the last fit, if there was one; without, no prompt calls for any."""
+    if made.patterns is not None and patterns_path(config).exists():
+        made.patterns.load_state_dict(torch.load(patterns_path(config), weights_only=True))
+
+
 def load_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
-    """The averaged weights of the decoder's last checkpoint."""
+    """The averaged weights of the decoder's last checkpoint; where none was trained, what it begins as."""
     made = new_autoencoder(config)
-    state = torch.load(config.folder / "decoder.pt", weights_only=True)
-    made.load_state_dict(state["ema"])
+    if (config.folder / "decoder.pt").exists():
+        made.load_state_dict(torch.load(config.folder / "decoder.pt", weights_only=True)["ema"])
+        _adopt_patterns(config, made)
     return made.eval().requires_grad_(False)
 
 
@@ -300,8 +308,9 @@ class _Run:
         self.device, self.bf16 = torch.device(config.device), config.bf16
         self.model = new_autoencoder(config).to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
-        new = [one for name, one in self.model.named_parameters() if name.startswith(LOOKED_UP)]
-        others = [one for name, one in self.model.named_parameters() if not name.startswith(LOOKED_UP)]
+        trained = [pair for pair in self.model.named_parameters() if pair[1].requires_grad]
+        new = [one for name, one in trained if name.startswith(LOOKED_UP)]
+        others = [one for name, one in trained if not name.startswith(LOOKED_UP)]
         self.optimizer = torch.optim.AdamW(
             [{"params": others, "share": 1.0}, {"params": new, "share": QUICKER}],
             lr=config.decoder_learning_rate,

@@ -9,10 +9,11 @@ import torch
 from workers.studio.autoencoder import StudioAutoencoder
 from workers.studio.pipeline import StudioPipeline
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.decoder import load_autoencoder, new_autoencoder
+from workers.studio.training.decoder import load_autoencoder
 from workers.studio.training.denoiser import checkpoint_path, load_denoiser
 from workers.studio.training.distill import is_distilled, load_distilled
 from workers.studio.training.networks import Denoiser, new_scheduler
+from workers.studio.training.patterns import patterns_path
 from workers.studio.training.start import WEIGHTS, starting_point
 from workers.studio.training.text import load_text
 
@@ -40,11 +41,11 @@ def trained_pipeline(config: TrainingConfig) -> StudioPipeline:
 
 
 def _autoencoder(config: TrainingConfig) -> StudioAutoencoder:
-    """The trained one; else, unchanged, that of the weights which the run began with."""
-    if (config.folder / "decoder.pt").exists():
-        return load_autoencoder(config)
+    """What was trained or fitted; else, unchanged, that of the weights which the run began with."""
     begun = starting_point(config)
-    return begun.autoencoder if begun else new_autoencoder(config)
+    if begun and not (config.folder / "decoder.pt").exists() and not patterns_path(config).exists():
+        return begun.autoencoder
+    return load_autoencoder(config)
 
 
 def export(config: TrainingConfig, folder: Path = WEIGHTS) -> int:

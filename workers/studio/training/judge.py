@@ -1,8 +1,9 @@
 """Stage `judge`: trains the network of `workers.fidelity` on pairs of pictures and maps, and calibrates it.
 
-Every sample is a crop of one picture beside the control maps of its own part, or of the same part with
-another or no defect. What the network shall say follows from the two parts' maps alone: where their edges
-and surfaces differ. Resumable: the checkpoint holds network, optimizer and step.
+Samples are a picture, or a crop of one, beside the control maps of its own part, or of the same part with
+another or no defect (`workers.studio.training.judge_data`). In whole pictures the loudest false alarms, and
+the loudest answers where something does differ, count once more: those decide whether a picture passes.
+Resumable: the checkpoint holds network, optimizer and step.
 """
 
 from __future__ import annotations
@@ -16,173 +17,36 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from safetensors.torch import save_file
-from scipy import ndimage
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from workers.judge.measures import around_part, auc, edge_scores, ssim
-from workers.judge.network import STRIDE, JudgeNetwork, both_ways
+from workers.judge.network import JudgeNetwork, both_ways
 from workers.judge.pooling import Calibration, fit, pooled
 from workers.studio.control import CLAY, EDGES, MASK
+from workers.studio.training.config import TrainingConfig
+from workers.studio.training.judge_data import EDGE, Genuine, PairsData, draw_batch, draw_whole
 from workers.studio.training.maps import from_bytes
 from workers.studio.training.pairs import LEAST_CHANGED_PX, PairsConfig, changed, read_cases
 
-CROP_PX = 64
-EDGE = 76  # of 255: an edge that counts
-NEAR_PX = 3  # an edge within this distance of another is the same one
-# Of the pairs: how many are genuine twice, and how many are beside a foreign part's maps.
-ANYWHERE, FOREIGN = 0.3, 0.04
-WHOLE = 0.12
+LOUDEST = 12  # places of a whole picture that count once more
+HARD = 0.3  # weight of these
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeConfig:
-    """How many steps, how large, and how many minutes a run may take for them at most."""
+    """How many steps, how large, and how many minutes a run may take for them at most.
+
+    `begin` is a judge's weights folder to go on from; None begins from random weights.
+    """
 
     steps: int = 7500
     minutes: float = 1e9
-    batch: int = 32
+    crops: int = 16
     learning_rate: float = 1.5e-3
+    begin: Path | None = None
     seed: int = 5
     threads: int = 1
-
-
-class PairsData:
-    """The cases in memory: maps as bytes, pictures as bytes with the number of the version they show."""
-
-    def __init__(self, cases: list[dict[str, Any]]) -> None:
-        self.maps: list[NDArray[np.uint8]] = []
-        self.kinds = [[version["kind"] for version in case["versions"]] for case in cases]
-        self.pictures: list[list[tuple[int, NDArray[np.uint8]]]] = []
-        for case in cases:
-            folder: Path = case["folder"]
-            with np.load(folder / "maps.npz") as archive:
-                self.maps.append(archive["maps"])
-            shown = []
-            for number, version in enumerate(case["versions"]):
-                if version["pictured"]:
-                    for kind in ("picture", "studio"):
-                        path = folder / f"{kind}-{number}.png"
-                        if path.exists():
-                            shown.append((number, np.array(Image.open(path).convert("RGB"))))
-            self.pictures.append(shown)
-        self._answers: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
-
-    def answer(self, place: int, shown: int, told: int) -> NDArray[np.float32]:
-        """`targets` of two versions of a case; kept, as bits."""
-        key = (place, shown, told)
-        own = self.maps[place][shown]
-        shape = (3, own.shape[1] // STRIDE, own.shape[2] // STRIDE)
-        if key not in self._answers:
-            self._answers[key] = np.packbits(targets(own, self.maps[place][told]).astype(bool))
-        bits = np.unpackbits(self._answers[key], count=int(np.prod(shape)))
-        return bits.reshape(shape).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.maps)
-
-
-def targets(shown: NDArray[np.uint8], told: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the network shall say (3, H/2, W/2) of a picture that shows one part's maps beside another's."""
-    edges = [one[5] > EDGE for one in (shown, told)]
-    near = [ndimage.maximum_filter(one, 2 * NEAR_PX + 1) for one in edges]
-    answers = np.stack([edges[1] & ~near[0], edges[0] & ~near[1], changed(shown, told)])
-    answers = ndimage.maximum_filter(answers, (1, 3, 3))
-    height, width = answers.shape[1:]
-    blocks = answers.reshape(3, height // STRIDE, STRIDE, width // STRIDE, STRIDE)
-    return blocks.max((2, 4)).astype(np.float32)
-
-
-Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
-
-
-def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
-    """Two samples of one place of one picture, each a picture (H, W, 3), maps (8, H, W) and the answer
-    (3, H/2, W/2), cut to CROP_PX: beside its own maps, and beside those of another version of the part.
-
-    Where they differ; else, of genuine pictures alone, anywhere on the part, so that no reflection and no
-    pattern is taken for a defect.
-    """
-    place = int(rng.integers(len(data)))
-    shown, kinds = data.pictures[place], data.kinds[place]
-    number, picture = shown[int(rng.integers(len(shown)))]
-    own = data.maps[place][number]
-    nothing = np.zeros((3, own.shape[1] // STRIDE, own.shape[2] // STRIDE), np.float32)
-    share = rng.random()
-    if share < ANYWHERE:
-        on = np.argwhere(own[4] > 127)
-        first, second = (_cut((picture, own, nothing), on[int(rng.integers(len(on)))], rng) for _ in range(2))
-        return [first, second]
-    if share > 1 - FOREIGN:
-        told = data.maps[int(rng.integers(len(data)))][0]
-        answer = targets(own, told)
-    else:
-        others = [n for n in range(len(kinds)) if n != number]
-        weights = np.array([_weight(kinds[number], kinds[n]) for n in others])
-        version = others[int(rng.choice(len(others), p=weights / weights.sum()))]
-        told, answer = data.maps[place][version], data.answer(place, number, version)
-    differing = np.argwhere(answer.max(0) > 0) * STRIDE
-    if not len(differing):
-        differing = np.argwhere(own[4] > 127)
-    middle = differing[int(rng.integers(len(differing)))]
-    at = rng.integers(1 << 30)
-    return [
-        _cut((picture, own, nothing), middle, np.random.default_rng(at)),
-        _cut((picture, told, answer), middle, np.random.default_rng(at)),
-    ]
-
-
-def _weight(shown: str, told: str) -> float:
-    """Small defects are drawn more often than whole other parts, which are soon learnt."""
-    return WHOLE if {shown, told} & {"wrong part", "mirrored part"} else 1.0
-
-
-def _cut(sample: Sample, middle: NDArray[Any], rng: np.random.Generator) -> Sample:
-    """A crop around a place, which lies anywhere within its inner half."""
-    picture, maps, answer = sample
-    moved = middle + rng.integers(-CROP_PX // 4, CROP_PX // 4 + 1, 2) - CROP_PX // 2
-    row, column = (
-        int(np.clip(m, 0, side - CROP_PX)) // STRIDE * STRIDE
-        for m, side in zip(moved, picture.shape[:2], strict=True)
-    )
-    large = (slice(row, row + CROP_PX), slice(column, column + CROP_PX))
-    few = tuple(slice(one.start // STRIDE, one.stop // STRIDE) for one in large)
-    return picture[large], maps[:, large[0], large[1]], answer[:, few[0], few[1]]
-
-
-def draw_batch(data: PairsData, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs (B, 11, H, W) and answers, with other colours, blur, noise and the mirror image mixed in."""
-    drawn: list[Sample] = []
-    looks: list[NDArray[np.float32]] = []
-    while len(drawn) < size:
-        pair = draw_pair(data, rng)
-        at = rng.integers(1 << 30)  # both of a pair look the same
-        looks += [_recoloured(picture, np.random.default_rng(at)) for picture, _, _ in pair]
-        drawn += pair
-    control = from_bytes(torch.from_numpy(np.stack([maps for _, maps, _ in drawn])))
-    inputs = torch.cat([torch.from_numpy(np.stack(looks)).permute(0, 3, 1, 2), control], 1)
-    answers = torch.from_numpy(np.stack([answer for _, _, answer in drawn]))
-    for row in range(0, len(drawn), 2):
-        if rng.random() < 0.5:
-            inputs[row : row + 2] = inputs[row : row + 2].flip(-1)
-            inputs[row : row + 2, 3] *= -1
-            answers[row : row + 2] = answers[row : row + 2].flip(-1)
-    return inputs, answers
-
-
-def _recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    made = picture.astype(np.float32) / 255
-    if rng.random() < 0.6:
-        made = made[..., rng.permutation(3)]
-    if rng.random() < 0.15:
-        made = np.repeat(made.mean(-1, keepdims=True), 3, -1)
-    made = made ** rng.uniform(0.75, 1.35) * rng.uniform(0.85, 1.1)
-    if rng.random() < 0.3:
-        made = ndimage.gaussian_filter(made, (*[rng.uniform(0.3, 0.8)] * 2, 0))
-    if rng.random() < 0.3:
-        made = made + rng.normal(0, rng.uniform(0.004, 0.02), made.shape)
-    return np.clip(made, 0, 1).astype(np.float32)
 
 
 def loss_of(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -194,12 +58,27 @@ def loss_of(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
     return (plain * weight).mean() * 10
 
 
-def train(pairs: PairsConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNetwork:
+def hard_loss(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each picture's loudest places away from what differs, and of the loudest within it.
+
+    Answers are smoothed as `pooled` does. Where fewer than LOUDEST places differ nothing needs to be loud.
+    """
+    smooth = functional.avg_pool2d(logits, 3, 1, 1, count_include_pad=False).flatten(1)
+    near = functional.max_pool2d(answers, 5, 1, 2).flatten(1) > 0.5
+    false = smooth.masked_fill(near, -30).topk(LOUDEST, 1).values
+    within = smooth.masked_fill(answers.flatten(1) < 0.5, -30).topk(LOUDEST, 1).values
+    differs = (within[:, -1] > -30).float()
+    missed = (functional.softplus(-within).mean(1) * differs).sum() / differs.sum().clamp_min(1)
+    return functional.softplus(false).mean() + missed
+
+
+def train(run: TrainingConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNetwork:
     """Train for the steps, or until the minutes are used up, from the checkpoint where there is one."""
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    data = PairsData([c for c in read_cases(pairs, held_out=False) if not _kept_back(c)])
-    network = JudgeNetwork()
+    data = PairsData([c for c in read_cases(PairsConfig.of(run), held_out=False) if not _kept_back(c)])
+    genuine = Genuine(run)
+    network = _begun(config.begin)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-3)
     averaged = {name: value.clone() for name, value in network.state_dict().items()}
     step = 0
@@ -215,8 +94,10 @@ def train(pairs: PairsConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNet
         for group in optimizer.param_groups:
             warm = min(1.0, (step + 1) / 100)
             group["lr"] = config.learning_rate * warm * float(0.5 * (1 + np.cos(np.pi * share)) + 0.02)
-        inputs, answers = draw_batch(data, rng, config.batch)
-        loss = loss_of(network(inputs), answers)
+        inputs, answers = draw_batch(data, rng, config.crops)
+        whole, wanted = draw_whole(data, genuine, rng)
+        said = network(whole)
+        loss = loss_of(network(inputs), answers) + loss_of(said, wanted) + HARD * hard_loss(said, wanted)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -233,6 +114,14 @@ def train(pairs: PairsConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNet
     _save(checkpoint, network, optimizer, averaged, step)
     network.load_state_dict(averaged)
     return network.eval()
+
+
+def _begun(folder: Path | None) -> JudgeNetwork:
+    network = JudgeNetwork()
+    if folder is not None:
+        weights = load_file(folder / "judge.safetensors")
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+    return network
 
 
 def _save(
@@ -335,13 +224,15 @@ def _judge_one(
 def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration:
     """The logistic regression, fitted on cases that the network was not trained on.
 
-    It assumes as few genuine pictures as it may without rejecting more than MOST_REJECTED of those it is
-    fitted on.
+    Every kind of defect counts alike, however many pictures show it. It assumes as few genuine pictures as
+    it may without rejecting more than MOST_REJECTED of those it is fitted on.
     """
     judged = judge_cases(network, [case for case in cases if _kept_back(case)])
     features, genuine = np.stack(judged.features), np.array(judged.genuine)
+    kinds, counts = np.unique(judged.kind, return_counts=True)
+    alike = 1 / counts[np.searchsorted(kinds, judged.kind)]
     for prior in PRIORS:
-        made = fit(features, judged.genuine, prior)
+        made = fit(features, judged.genuine, prior, counts=alike)
         if (made.probability(features[genuine]) < 0.5).mean() <= MOST_REJECTED:
             break
     return made

@@ -42,7 +42,10 @@ def judge(config: TrainingConfig, steps: int, minutes: float, to: Path | None) -
 
     wanted = PairsConfig.of(config)
     checkpoint = config.folder / "judge.pt"
-    network = stage.train(wanted, stage.JudgeConfig(steps=steps, minutes=minutes), checkpoint)
+    how = stage.JudgeConfig(steps, minutes)
+    if config.start_from:  # what a trained judge knows, a quicker rate would make it forget
+        how = stage.JudgeConfig(steps, minutes, learning_rate=5e-4, begin=WEIGHTS)
+    network = stage.train(config, how, checkpoint)
     network = network.half().float()  # as it ships
     calibration = stage.calibrate(network, read_cases(wanted, held_out=False))
     held_out = stage.judge_cases(network, read_cases(wanted, held_out=True), baselines=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from workers.studio.lookups import GROUND_PATTERNS, PATTERN_PX, SURFACE_PATTERNS, disc_directions
-from workers.studio.training.looks import DIRECTIONS, LAMPS, SOLID, Array, draw_floor, draw_surface, light_rig
+from workers.studio.training.looks import DIRECTIONS, LAMPS, SOLID, draw_floor, draw_surface, light_rig
 from workers.studio.training.scene_tones import tone_map
 
 SHARP, GLOSSY = 400.0, 30.0  # concentration of the mirrored lobe: about 3° and 10° wide
@@ -53,17 +53,18 @@ def _gathered(sources: torch.Tensor, sharpness: float | None) -> torch.Tensor:
     return torch.from_numpy(toned.astype(np.float32)).T.reshape(-1, *wanted.shape[1:]).contiguous()
 
 
-def pattern_pictures() -> torch.Tensor:
-    """Wood, weave and rust for the part; boards, clouds and veins for the ground: (6, n, n) around 0."""
+def pattern_pictures() -> tuple[torch.Tensor, torch.Tensor]:
+    """Wood, weave and rust for the part; boards, clouds and veins for the ground: (6, n, n) around 0.
+
+    And how strong they are in the training pictures, as shares of their brightness, (6,).
+    """
     fixed = np.random.default_rng(11)
     surfaces = [draw_surface(fixed, kind).colour for kind in ("wood", "carbon", "rust")]
     grounds = [draw_floor(fixed, name).colour for name in ("wood", "concrete", "marble")]
     assert (len(surfaces), len(grounds)) == (SURFACE_PATTERNS, GROUND_PATTERNS)
-    made = np.stack([_even(one) for one in (*surfaces, *grounds)])
-    assert made.shape[-1] == PATTERN_PX
-    return torch.from_numpy(made)
-
-
-def _even(colour: Array) -> Array:
-    tone = tone_map(colour).mean(-1)
-    return np.asarray((tone - tone.mean()) / tone.std() * PATTERN_SPREAD, np.float32)
+    tones = np.stack([tone_map(one).mean(-1) for one in (*surfaces, *grounds)])
+    assert tones.shape[-1] == PATTERN_PX
+    mean, spread = tones.mean((1, 2), keepdims=True), tones.std((1, 2), keepdims=True)
+    made = ((tones - mean) / spread * PATTERN_SPREAD).astype(np.float32)
+    strong = (spread / mean).ravel() / PATTERN_SPREAD
+    return torch.from_numpy(made), torch.from_numpy(strong.astype(np.float32))

@@ -1,0 +1,222 @@
+"""What the judge learns from: crops and whole pictures beside maps that tell of the same shape or another.
+
+A sample's answer follows from two control maps alone: where their edges and surfaces differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from workers.judge.network import STRIDE
+from workers.studio.training.config import TrainingConfig
+from workers.studio.training.maps import from_bytes
+from workers.studio.training.pack import Pack, half_size, load_pack, training_rows
+from workers.studio.training.pairs import PAIRS_PX, changed
+
+CROP_PX = 64
+EDGE = 76  # of 255: an edge that counts
+NEAR_PX = 3  # an edge within this distance of another is the same one
+# Of the pairs: how many are genuine twice, and how many are beside a foreign part's maps.
+ANYWHERE, FOREIGN = 0.3, 0.04
+GENUINE = 0.3  # of the pairs of whole pictures
+AROUND_PX = 24  # how far from the part a genuine crop may lie: its shadow is no edge of the part
+WHOLE = 0.12
+
+
+class PairsData:
+    """The cases in memory: maps as bytes, pictures as bytes with the number of the version they show."""
+
+    def __init__(self, cases: list[dict[str, Any]]) -> None:
+        self.maps: list[NDArray[np.uint8]] = []
+        self.kinds = [[version["kind"] for version in case["versions"]] for case in cases]
+        self.pictures: list[list[tuple[int, NDArray[np.uint8]]]] = []
+        for case in cases:
+            folder: Path = case["folder"]
+            with np.load(folder / "maps.npz") as archive:
+                self.maps.append(archive["maps"])
+            shown = []
+            for number, version in enumerate(case["versions"]):
+                if version["pictured"]:
+                    for kind in ("picture", "studio"):
+                        path = folder / f"{kind}-{number}.png"
+                        if path.exists():
+                            shown.append((number, np.array(Image.open(path).convert("RGB"))))
+            self.pictures.append(shown)
+        self._answers: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
+
+    def answer(self, place: int, shown: int, told: int) -> NDArray[np.float32]:
+        """`targets` of two versions of a case; kept, as bits."""
+        key = (place, shown, told)
+        own = self.maps[place][shown]
+        shape = (3, own.shape[1] // STRIDE, own.shape[2] // STRIDE)
+        if key not in self._answers:
+            self._answers[key] = np.packbits(targets(own, self.maps[place][told]).astype(bool))
+        bits = np.unpackbits(self._answers[key], count=int(np.prod(shape)))
+        return bits.reshape(shape).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
+def targets(shown: NDArray[np.uint8], told: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the network shall say (3, H/2, W/2) of a picture that shows one part's maps beside another's."""
+    edges = [one[5] > EDGE for one in (shown, told)]
+    near = [ndimage.maximum_filter(one, 2 * NEAR_PX + 1) for one in edges]
+    answers = np.stack([edges[1] & ~near[0], edges[0] & ~near[1], changed(shown, told)])
+    answers = ndimage.maximum_filter(answers, (1, 3, 3))
+    height, width = answers.shape[1:]
+    blocks = answers.reshape(3, height // STRIDE, STRIDE, width // STRIDE, STRIDE)
+    return blocks.max((2, 4)).astype(np.float32)
+
+
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
+
+
+def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
+    """Two samples of one place of one picture, each a picture (H, W, 3), maps (8, H, W) and the answer
+    (3, H/2, W/2), cut to CROP_PX: beside its own maps, and beside those of another version of the part.
+
+    Where they differ; else, of genuine pictures alone, anywhere on the part and around it, so that no
+    reflection, no pattern and no shadow is taken for a defect.
+    """
+    place = int(rng.integers(len(data)))
+    shown, kinds = data.pictures[place], data.kinds[place]
+    number, picture = shown[int(rng.integers(len(shown)))]
+    own = data.maps[place][number]
+    nothing = np.zeros((3, own.shape[1] // STRIDE, own.shape[2] // STRIDE), np.float32)
+    share = rng.random()
+    if share < ANYWHERE:
+        on = np.argwhere(ndimage.maximum_filter(own[4], 2 * AROUND_PX + 1) > 127)
+        first, second = (_cut((picture, own, nothing), on[int(rng.integers(len(on)))], rng) for _ in range(2))
+        return [first, second]
+    if share > 1 - FOREIGN:
+        told = data.maps[int(rng.integers(len(data)))][0]
+        answer = targets(own, told)
+    else:
+        version = _other(kinds, number, rng)
+        told, answer = data.maps[place][version], data.answer(place, number, version)
+    differing = np.argwhere(answer.max(0) > 0) * STRIDE
+    if not len(differing):
+        differing = np.argwhere(own[4] > 127)
+    middle = differing[int(rng.integers(len(differing)))]
+    at = rng.integers(1 << 30)
+    return [
+        _cut((picture, own, nothing), middle, np.random.default_rng(at)),
+        _cut((picture, told, answer), middle, np.random.default_rng(at)),
+    ]
+
+
+def _other(kinds: list[str], number: int, rng: np.random.Generator) -> int:
+    """Another version of the same part."""
+    others = [n for n in range(len(kinds)) if n != number]
+    weights = np.array([_weight(kinds[number], kinds[n]) for n in others])
+    return others[int(rng.choice(len(others), p=weights / weights.sum()))]
+
+
+def _weight(shown: str, told: str) -> float:
+    """Small defects are drawn more often than whole other parts, which are soon learnt."""
+    return WHOLE if {shown, told} & {"wrong part", "mirrored part"} else 1.0
+
+
+def _cut(sample: Sample, middle: NDArray[Any], rng: np.random.Generator) -> Sample:
+    """A crop around a place, which lies anywhere within its inner half."""
+    picture, maps, answer = sample
+    moved = middle + rng.integers(-CROP_PX // 4, CROP_PX // 4 + 1, 2) - CROP_PX // 2
+    row, column = (
+        int(np.clip(m, 0, side - CROP_PX)) // STRIDE * STRIDE
+        for m, side in zip(moved, picture.shape[:2], strict=True)
+    )
+    large = (slice(row, row + CROP_PX), slice(column, column + CROP_PX))
+    few = tuple(slice(one.start // STRIDE, one.stop // STRIDE) for one in large)
+    return picture[large], maps[:, large[0], large[1]], answer[:, few[0], few[1]]
+
+
+def draw_batch(data: PairsData, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs (B, 11, H, W) and answers, with other colours, blur, noise and the mirror image mixed in."""
+    drawn: list[Sample] = []
+    while len(drawn) < size:
+        drawn += draw_pair(data, rng)
+    return _as_batch(drawn, rng)
+
+
+class Genuine:
+    """Path-traced training pictures beside their own maps: of more parts and looks than the pairs have."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._config = config
+        self._pack: Pack | None = None
+        if (config.folder / "pack.pt").exists():
+            self._pack = load_pack(config)
+            self._rows = training_rows(self._pack)
+
+    def __len__(self) -> int:
+        return 0 if self._pack is None else len(self._rows)
+
+    @property
+    def size_px(self) -> int:
+        """Of a picture's side."""
+        return self._config.image_px // 2
+
+    def draw(self, count: int, rng: np.random.Generator) -> Iterator[Sample]:
+        """So many whole pictures, whose answer is that nothing differs."""
+        assert self._pack is not None
+        for place in rng.integers(len(self._rows), size=count):
+            row = int(self._rows[int(place)])
+            pixels = half_size(self._config, self._pack.entries[row])[0].permute(1, 2, 0)
+            picture = ((pixels + 1) * 127.5).round().to(torch.uint8).numpy()
+            maps = self._pack.control[self._pack.camera[row]].numpy()
+            height, width = (side // STRIDE for side in picture.shape[:2])
+            yield picture, maps, np.zeros((3, height, width), np.float32)
+
+
+def draw_whole(
+    data: PairsData, genuine: Genuine, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two whole samples as `draw_batch` gives them: a picture beside its own maps and beside those of another
+    version of the part, or two genuine ones of the training pictures."""
+    if rng.random() < GENUINE and len(genuine) and genuine.size_px == PAIRS_PX:
+        return _as_batch(list(genuine.draw(2, rng)), rng)
+    place = int(rng.integers(len(data)))
+    number, picture = data.pictures[place][int(rng.integers(len(data.pictures[place])))]
+    own, version = data.maps[place][number], _other(data.kinds[place], number, rng)
+    answer = data.answer(place, number, version)
+    pair = [(picture, own, np.zeros_like(answer)), (picture, data.maps[place][version], answer)]
+    return _as_batch(pair, rng)
+
+
+def _as_batch(drawn: list[Sample], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    looks: list[NDArray[np.float32]] = []
+    for first, second in zip(drawn[::2], drawn[1::2], strict=True):
+        at = rng.integers(1 << 30)  # both of a pair look the same
+        looks += [_recoloured(one[0], np.random.default_rng(at)) for one in (first, second)]
+    control = from_bytes(torch.from_numpy(np.stack([maps for _, maps, _ in drawn])))
+    inputs = torch.cat([torch.from_numpy(np.stack(looks)).permute(0, 3, 1, 2), control], 1)
+    answers = torch.from_numpy(np.stack([answer for _, _, answer in drawn]))
+    for row in range(0, len(drawn), 2):
+        if rng.random() < 0.5:
+            inputs[row : row + 2] = inputs[row : row + 2].flip(-1)
+            inputs[row : row + 2, 3] *= -1
+            answers[row : row + 2] = answers[row : row + 2].flip(-1)
+    return inputs, answers
+
+
+def _recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    made = picture.astype(np.float32) / 255
+    if rng.random() < 0.6:
+        made = made[..., rng.permutation(3)]
+    if rng.random() < 0.15:
+        made = np.repeat(made.mean(-1, keepdims=True), 3, -1)
+    made = made ** rng.uniform(0.75, 1.35) * rng.uniform(0.85, 1.1)
+    if rng.random() < 0.3:
+        made = ndimage.gaussian_filter(made, (*[rng.uniform(0.3, 0.8)] * 2, 0))
+    if rng.random() < 0.3:
+        made = made + rng.normal(0, rng.uniform(0.004, 0.02), made.shape)
+    return np.clip(made, 0, 1).astype(np.float32)
