@@ -116,12 +116,16 @@ class Live:
 
     def _try(self, action: Any) -> Any:
         import redis
+        import redis.backoff
+        import redis.retry
 
         if self.url is None or time.monotonic() < self._silent_until:
             return None
         try:
             if self._client is None:
-                options = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+                # Its default is to try ten times, for seconds: whoever submits would wait for that.
+                once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+                options = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": once}
                 self._client = connect(redis, self.url, **options)
             return action(self._client)
         except (redis.RedisError, OSError, ValueError) as error:

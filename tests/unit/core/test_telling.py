@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,20 @@ def test_a_preview_is_the_picture_itself(live: Live) -> None:
     assert live.preview(3) == (4, b"jpeg")
     live.drop_preview([3])
     assert live.preview(3) is None
+
+
+def test_a_server_that_is_not_there_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever submits waits for no second try: those who look on ask the database then."""
+    asked: list[object] = []
+    connect = socket.socket.connect
+
+    def counted(self: socket.socket, address: object) -> None:
+        asked.append(address)
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", counted)
+    live = Live(Settings(data_dir=tmp_path, broker_url=f"redis+socket://{tmp_path}/nobody.sock"))
+    for _ in range(3):
+        live.tell([Told(1, "ann")])
+    live.close()
+    assert asked == [f"{tmp_path}/nobody.sock"]
