@@ -16,7 +16,6 @@ from mfgviz.service import Service
 from mfgviz.storage import BlobStore
 from tests.unit.automation.conftest import Shop
 
-NOW = datetime.now(UTC)
 # Digests of columns that are none of a blob's.
 NO_BLOBS = {
     "models.weights_digest",
@@ -30,7 +29,7 @@ NO_BLOBS = {
 
 def collect(shop: Shop, days: float = 0.0, grace_days: float = 7.0, *, dry_run: bool = False) -> Collected:
     """As if that many days had passed."""
-    later = NOW + timedelta(days=days)
+    later = datetime.now(UTC) + timedelta(days=days)
     return blob_garbage.collect(shop.runtime, "ann", grace_days, dry_run=dry_run, now=lambda: later)
 
 
