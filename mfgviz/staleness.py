@@ -43,17 +43,28 @@ def follow(session: Session, _settings: Settings, events: Sequence[Event]) -> li
     the line pins; else of the part's latest earlier revision that was released; else of its latest earlier
     one. Where there is none, or it is the same shape, nothing is stale.
     """
-    for event in events:
-        revision = event.revision
-        if (
-            event.kind == EventKind.REVISION_RELEASED
-            and revision is not None
-            and _is_usable(revision.geometry)
-        ):
-            bom.lock(session)
+    releases = [
+        (event, event.revision)
+        for event in events
+        if event.kind == EventKind.REVISION_RELEASED
+        and event.revision is not None
+        and _is_usable(event.revision.geometry)
+    ]
+    if not releases:
+        return []
+    bom.lock(session)
+    listed = _listed(session, {revision.part_id for _, revision in releases})
+    for event, revision in releases:
+        if revision.part_id in listed:
             for replaced in _replaced(session, revision):
                 _mark(session, event, replaced)
     return []
+
+
+def _listed(session: Session, part_ids: set[int]) -> set[int]:
+    """Those of the parts that a bill of material lists."""
+    query = select(BomLine.child_part_id).where(BomLine.child_part_id.in_(part_ids)).distinct()
+    return set(session.scalars(query))
 
 
 def _is_usable(geometry: Geometry | None) -> bool:
