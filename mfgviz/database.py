@@ -144,7 +144,7 @@ def translate(error: DBAPIError, url: str) -> MfgvizError | None:
     # The first that holds.
     cases: list[tuple[bool, Callable[[], MfgvizError]]] = [
         (isinstance(error, DataError),
-         lambda: InvalidInputError(f"{where} refuses a value: {first_line(told)}.")),
+         lambda: InvalidInputError(f"The database refuses a value: {first_line(told)}.")),
         (unmigrated, lambda: DatabaseNotMigratedError(f"{where} has not the tables of this version.")),
         (getattr(error.orig, "sqlstate", "") in CONTENTION, ContentionError),
         (says("invalid connection option", "invalid dsn"),

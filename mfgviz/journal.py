@@ -66,11 +66,17 @@ def tell_of(
     revision_id: int | None = None,
 ) -> None:
     """The same for an error that is known by its code, message and remedy."""
+    subject = _in_one_line(subject)
     told = {"code": error["code"], "message": error["message"][:2000]}
-    log.warning("%s: %s: %s", kind.value, subject, error["message"])
+    log.warning("%s: %s: %s", kind.value, subject, _in_one_line(error["message"]))
     audit(session, actor, kind.value, subject, told)
     whole = {"subject": subject[:256], **told, "remedy": error["remedy"][:2000]}
     emit(session, kind, actor, whole, revision_id)
+
+
+def _in_one_line(text: str) -> str:
+    """Without what would begin another line of a log, or steer a terminal: it may come from anybody."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 @dataclass(frozen=True, slots=True)

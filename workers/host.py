@@ -164,6 +164,8 @@ class WorkerHost:
                     self._ring_for_schedules()
             except MfgvizError as error:
                 log.warning("%s", error.message)
+            except Exception:  # without this thread the worker would look dead, and nobody would sweep
+                log.exception("keeping house")
             self._leave_if_stuck()
             interval_s = self.settings.sweep_interval_s
             # A little apart from one another, or a fleet that started together would sweep together.

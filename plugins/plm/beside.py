@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mfgviz.errors import MfgvizError, NoRegularFileError
+from mfgviz.errors import InvalidFileNameError, MfgvizError, NoRegularFileError
 from mfgviz.plm import House, Report, note_refusal
 from plugins.plm import dropped
 from plugins.plm.dropped import ERROR, STATUS, Entry, shown
 from plugins.plm.status import Status, Version, load, save
 
 MOST_PICTURES = 200
+
+
+def _is_of(status: Status) -> bool:
+    """Whether a status speaks of the revision that its file's name says: anybody may put one there."""
+    try:
+        return status.revision in (None, dropped.parse_name(status.file).reference)
+    except InvalidFileNameError:
+        return status.revision is None
 
 
 class Beside:
@@ -28,7 +36,7 @@ class Beside:
             for entry in dropped.scan(place):
                 if entry.kind == "file" and entry.name.endswith(STATUS):
                     status = load(place / entry.name)
-                    if status is not None:
+                    if status is not None and _is_of(status):
                         self.known[entry.name.removesuffix(STATUS)] = status
 
     def refuse(self, entry: Entry, base: str, version: Version, error: MfgvizError) -> None:

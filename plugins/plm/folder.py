@@ -216,7 +216,7 @@ class FolderConnection:
             old = self._known.get(base)
             if old is not None and old.state == "taken" and (old.digest, old.wanted) == (digest, wanted):
                 self._beside.keep(base, old.model_copy(update={"seen": version, "file": shown(entry.name)}))
-                self._put_away(entry.name, beside)
+                self._put_away(entry, beside)
                 return
             if "template" in asked:
                 self._house.doors.template(asked["template"])
@@ -241,7 +241,7 @@ class FolderConnection:
         self._house.report(Report("taken", shown(entry.name), named.reference))
         if trouble is not None:
             self._beside.trouble(base, status, trouble)
-        self._put_away(entry.name, beside)
+        self._put_away(entry, beside)
         self._behind.add(named.reference)
 
     def _bring(self, named: Named, sidecar: Sidecar, copy: Path, digest: str, name: str) -> wire.Revision:
@@ -284,16 +284,19 @@ class FolderConnection:
             return [], error
         return [one.job for one in items], None
 
-    def _put_away(self, name: str, beside: Entry | None) -> None:
-        """Move what was taken into the folder for that, if there is one."""
+    def _put_away(self, entry: Entry, beside: Entry | None) -> None:
+        """Move what was taken into the folder for that, if there is one. What was written meanwhile is not
+        what was taken: it stays, for the next look."""
         if self._home == self._folder:
             return
-        for one in (name, beside.name if beside else None):
-            if one is not None:
-                try:
-                    (self._folder / one).replace(self._home / one)
-                except OSError as error:
-                    self._house.report(Report("not moved", shown(one), str(error.strerror)))
+        for one in filter(None, (entry, beside)):
+            path = self._folder / one.name
+            try:
+                now = path.lstat()
+                if (now.st_size, now.st_mtime_ns) == (one.size, one.mtime_ns):
+                    path.replace(self._home / one.name)
+            except OSError as error:
+                self._house.report(Report("not moved", shown(one.name), str(error.strerror)))
 
     # -- what becomes of them ------------------------------------------------------------------------------
     def _follow(self) -> int:
@@ -359,13 +362,20 @@ class FolderConnection:
         known = {one.render for one in status.pictures}
         written = 0
         try:
-            renders = current_renders(self._house.doors, str(status.revision))
+            revision = self._house.doors.revision(str(status.revision))
+            renders = current_renders(self._house.doors, revision.revision)
         except NotFoundError:
             return 0
+        if revision.geometry is None or revision.geometry.digest != status.digest:
+            return 0  # pictures of another file than the one that lies here
         for render in renders:
             if render.id in known or len(status.pictures) >= MOST_PICTURES:
                 continue
-            content = self._house.doors.image(render.id, "png")
+            try:
+                content = self._house.doors.image(render.id, "png")
+            except NotFoundError as error:  # its blob is gone; the others go on
+                self._house.report(Report("not written", f"render {render.id}", error.message))
+                continue
             digest = hashlib.sha256(content).hexdigest()
             name = self._beside.place(base, render.view, content, {one.file for one in status.pictures})
             picture = Picture(render=render.id, file=name, digest=digest)

@@ -28,7 +28,8 @@ BODY: dict[str, Any] = {
 
 @router.post("/hooks/{name}", openapi_extra=BODY)
 async def receive(
-    request: Request, name: Annotated[str, Path(min_length=1, max_length=128)]
+    request: Request,
+    name: Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")],
 ) -> wire.Received:
     """Take a message of another system, signed with the hook's secret."""
     server = server_of(request)

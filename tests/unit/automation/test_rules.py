@@ -19,8 +19,9 @@ from mfgviz.errors import (
     TemplateNotFoundError,
     UnknownFieldError,
 )
+from mfgviz.journal import tell_refusal
 from mfgviz.records import AuditEntry, Event, Geometry, RenderJob, Rule, RuleRun
-from mfgviz.vocabulary import GeometryState, JobState, ReviewState
+from mfgviz.vocabulary import EventKind, GeometryState, JobState, ReviewState
 from tests.unit.automation.conftest import Shop
 
 
@@ -390,3 +391,12 @@ def test_in_whatever_order_events_come_each_picture_is_made_once(shop: Shop, ste
         assert len(shop.renditions_of(reference)) == (place in released)
     assert len(shop.runs()) == len(released)
     assert jobs.claim(shop.runtime.db, jobs.Claimant("host:2")) is None
+
+
+def test_what_is_refused_begins_no_line_of_its_own(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    error = InvalidInputError("bad\nWARNING all is well", remedy="none")
+    with shop.runtime.db.begin() as session:
+        tell_refusal(session, EventKind.HOOK_REFUSED, "x", "a\nERROR forged\x1b[2J", error)
+    assert len(caplog.messages[-1].splitlines()) == 1
+    assert "\x1b" not in caplog.messages[-1]
+    assert shop.events("hook.refused")[0].payload["subject"].isprintable()

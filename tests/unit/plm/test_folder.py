@@ -16,8 +16,9 @@ from PIL import Image
 
 from mfgviz import catalog, plm, samples
 from mfgviz.catalog import GeometryFacts
-from mfgviz.errors import FolderUnavailableError, InvalidInputError
+from mfgviz.errors import BlobNotFoundError, FolderUnavailableError, InvalidInputError
 from mfgviz.records import Geometry
+from mfgviz.service import Service
 from mfgviz.wire import NewPart, StateChange, TemplateBody
 from plugins.plm import dropped
 from plugins.plm.folder import FolderConnector
@@ -400,3 +401,58 @@ def test_options_that_cannot_be_used(drop: Path, watch: Watch, tmp_path: Path) -
     drop.rmdir()
     with pytest.raises(FolderUnavailableError, match="cannot be read"):
         connection.round()
+
+
+@pytest.mark.usefixtures("unread")
+def test_what_is_written_while_a_file_is_taken_is_not_put_away(
+    site: Site, drop: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drop / "BRK_A.step"
+    path.write_bytes(step("one"))
+    take_in = Service.take_in
+
+    def saved_again(self: Service, *given: Any, **named: Any) -> Any:
+        taken = take_in(self, *given, **named)
+        if path.read_bytes() == step("one"):
+            path.write_bytes(step("two, which is longer"))
+        return taken
+
+    monkeypatch.setattr(Service, "take_in", saved_again)
+    connection = watch(done="taken")
+    settle(connection)
+    assert (drop / "taken" / "BRK_A.step").read_bytes() == step("two, which is longer")
+    assert site.service.revision("BRK@A").iteration == 2
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_status_of_nobodys_file_fetches_no_pictures(site: Site, drop: Path, watch: Watch) -> None:
+    (drop / "SECRET_A.step").write_bytes(step("one"))
+    settle(watch(prompt="steel"))
+    site.render_all()
+    kept = status(drop, "SECRET_A")
+    for left in drop.iterdir():
+        left.unlink()
+    (drop / "ZZ_A.status.json").write_text(json.dumps(kept | {"file": "ZZ_A.step"}))
+    (drop / "SECRET_A.status.json").write_text(json.dumps(kept | {"digest": "0" * 64}))
+    settle(watch())
+    assert list(drop.glob("*.png")) == []
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_picture_that_is_gone_from_the_store_keeps_no_other_back(
+    site: Site, drop: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (drop / "BRK_A.step").write_bytes(step("one"))
+    settle(watch(prompt="steel", views="iso,front"))
+    site.render_all()
+    gone = site.service.renders(revision="BRK@A").items[-1]
+    image = Service.image
+
+    def lost(self: Service, render_id: int, *given: Any) -> bytes:
+        if render_id == gone.id:
+            raise BlobNotFoundError("There is no such blob.")
+        return image(self, render_id, *given)
+
+    monkeypatch.setattr(Service, "image", lost)
+    settle(watch(prompt="steel", views="iso,front"))
+    assert len(list(drop.glob("*.png"))) == 1
