@@ -26,6 +26,8 @@ Arguments = Mapping[str, Any]
 REVISIONS_AT_ONCE = 100
 RING_AT_MOST = 64
 KEYS_LIVE_S = 86_400.0
+# Beside workers and uploads, a blob may be there before the row that refers to it.
+LEAST_GRACE_DAYS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ def _sweep(runtime: Runtime, _actor: str, given: Arguments) -> str:
 
 def _collect_blobs(runtime: Runtime, actor: str, given: Arguments) -> str:
     grace = float(_value("collect-blobs", given, "grace_days"))
+    if grace < LEAST_GRACE_DAYS:
+        raise InvalidScheduleError(
+            f"grace_days is {grace:g}, but must be {LEAST_GRACE_DAYS:g} at least beside workers and uploads.",
+            remedy="`mfgviz db collect-blobs --grace-days 0` is for a database that nothing else uses.",
+        )
     done = blob_garbage.collect(runtime, actor, grace)
     return (
         f"Of {done.stored} blobs condemned {done.condemned} ({done.condemned_bytes:,} bytes); "

@@ -29,13 +29,19 @@ Resolve = Callable[[str, int], list[str]]
 CONNECT_S, TOTAL_S = 5.0, 15.0
 READ_AT_MOST_BYTES = 64 * 1024
 URL_AT_MOST = 2000
-_EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+_EMBEDDING = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+# The interface identifiers of ISATAP (RFC 5214), the upper half.
+_ISATAP = (0x00005EFE, 0x02005EFE)
+# All that is given out of IPv6 for hosts of the public internet (IANA, global unicast).
+_UNICAST = ipaddress.ip_network("2000::/3")
 # What `ipaddress` does not call private in every version of Python.
 _OTHERS = tuple(
     map(
         ipaddress.ip_network,
-        ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4",
-         "64:ff9b:1::/48", "100::/64", "2001:db8::/32", "fc00::/7", "fe80::/10", "fec0::/10"),
+        # Among them a public one, where Azure's hosts answer for themselves.
+        ("0.0.0.0/8", "168.63.129.16/32", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
+         "240.0.0.0/4", "64:ff9b:1::/48", "100::/64", "2001:db8::/32", "fc00::/7", "fe80::/10", "fec0::/10",
+         "3fff::/20"),
     )
 )  # fmt: skip
 
@@ -85,6 +91,8 @@ def is_public(address: Address) -> bool:
     """Whether it is an address of one host on the public internet."""
     if isinstance(address, ipaddress.IPv6Address) and _embedded(address):
         return True  # what is inside of it decides
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return False
     return address.is_global and not address.is_multicast and not any(address in one for one in _OTHERS)
 
 
@@ -167,11 +175,13 @@ def post(
 
 
 def _embedded(address: Address) -> list[Address]:
-    """The IPv4 addresses that an IPv6 address carries: mapped, compatible, 6to4, Teredo, NAT64."""
+    """The IPv4 addresses that an IPv6 address carries: mapped, compatible, translated, 6to4, Teredo, NAT64,
+    ISATAP."""
     if not isinstance(address, ipaddress.IPv6Address):
         return []
     carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if any(address in network for network in _EMBEDDING) and int(address) > 1:
+    is_isatap = (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
+    if is_isatap or (any(address in network for network in _EMBEDDING) and int(address) > 1):
         carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return [one for one in carried if one is not None]
 

@@ -219,3 +219,11 @@ def test_a_catalogue_refresh_asks_for_the_newest_released_revisions_once(
     assert (schedules.run(shop.runtime, schedule_id) or "").startswith(
         "0 new jobs, 0 wait already, 3 are done"
     )
+
+
+def test_blobs_are_not_collected_beside_workers_without_a_day_of_grace(shop: Shop) -> None:
+    garbage = shop.runtime.blobs.put(b"garbage")
+    with pytest.raises(InvalidScheduleError, match="1 at least") as caught:
+        CHORES["collect-blobs"].run(shop.runtime, "ann", {"grace_days": 0})
+    assert "db collect-blobs" in caught.value.remedy
+    assert shop.runtime.blobs.exists(garbage)
