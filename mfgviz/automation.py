@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+import random
+import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from mfgviz import batches, rule_runs, staleness, webhooks
-from mfgviz.errors import MfgvizError, UnavailableError
+from mfgviz.errors import ContentionError, MfgvizError, UnavailableError
 from mfgviz.journal import came_from, tell_refusal
 from mfgviz.queue import TASK_RENDER
 from mfgviz.records import Event, Geometry, PartRevision, utcnow
@@ -31,6 +33,7 @@ UNREAD_TRIES, UNREAD_DELAY_S = 20, 15.0
 # What goes wrong unforeseen is tried again, so many times, and put aside then.
 MOST_TRIES, RETRY_DELAY_S = 5, 10.0
 RING_AT_MOST = 64
+CONTENTIONS = 5
 
 
 # What follows from events: each gets all events of a batch, and answers with the ids of jobs that wait now.
@@ -55,7 +58,7 @@ def _process(runtime: Runtime, limit: int) -> int:
     taken, rung = 0, 0
     while True:
         try:
-            count, new_jobs = _take(runtime, limit)
+            count, new_jobs = _take_in_peace(runtime, limit)
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - whichever event it was, the others go on
@@ -68,6 +71,18 @@ def _process(runtime: Runtime, limit: int) -> int:
         ringing = new_jobs[: RING_AT_MOST - rung]
         runtime.doorbell.ring(TASK_RENDER, ringing)
         rung += len(ringing)
+
+
+def _take_in_peace(runtime: Runtime, limit: int) -> tuple[int, list[int]]:
+    """As `_take`; again where the database found that it and somebody else waited for each other."""
+    for tried in range(CONTENTIONS):
+        try:
+            return _take(runtime, limit)
+        except ContentionError:
+            if tried == CONTENTIONS - 1:
+                raise
+            time.sleep(random.uniform(0.01, 0.1) * 2**tried)
+    raise AssertionError("never reached")
 
 
 def has_events(session: Session) -> bool:
@@ -158,9 +173,9 @@ def _put_aside(runtime: Runtime, event_id: int, error: Exception) -> None:
     """Try an event again later; after so many times, no more."""
     with runtime.db.begin() as session:
         event = session.get_one(Event, event_id)
-        event.tries += 1
-        event.available_at = session.scalar(select(utcnow(RETRY_DELAY_S * 2**event.tries)))
-        if event.tries >= MOST_TRIES:
+        event.failures += 1
+        event.available_at = session.scalar(select(utcnow(RETRY_DELAY_S * 2**event.failures)))
+        if event.failures >= MOST_TRIES:
             event.delivered_at = session.scalar(select(utcnow()))
             told = (
                 error if isinstance(error, MfgvizError) else MfgvizError(f"{type(error).__name__}: {error}")

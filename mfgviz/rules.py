@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -53,6 +54,7 @@ TRIGGERS = (
     EventKind.RENDER_REJECTED,
 )
 DEFAULT_PRIORITY = "low"
+NAME = re.compile(r"[^\n/\\]{1,256}")
 How = Literal["new", "joined", "reused", "linked"]
 
 
@@ -126,9 +128,10 @@ def add_rule(session: Session, new: NewRule, actor: str) -> Rule:
         DuplicateRuleError: there is one of that name.
     """
     check_text("rule's name", new.name)
-    if not new.name.strip() or new.name != new.name.strip() or len(new.name) > 256 or "\n" in new.name:
+    if not NAME.fullmatch(new.name) or new.name != new.name.strip():
         raise InvalidInputError(
-            f"The rule name {new.name[:80]!r} cannot be used.", remedy="One line of 1 to 256 characters."
+            f"The rule name {new.name[:80]!r} cannot be used.",
+            remedy="One line of 1 to 256 characters, no slashes.",
         )
     if new.event_kind not in [kind.value for kind in TRIGGERS]:
         raise InvalidInputError(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.orm import Session, aliased, contains_eager, joinedload
 
 from mfgviz import bom
 from mfgviz.errors import InvalidRequestError
@@ -103,7 +103,11 @@ def _geometry(revision: PartRevision) -> Geometry:
 def _mark(session: Session, event: Event, replaced: _Replaced) -> None:
     """Mark renders by one statement, however many they are; tell it once for each revision that had some."""
     up = bom.ancestors(replaced.lines)
-    fresh = and_(Rendition.stale_at.is_(None), Rendition.created_at <= event.created_at)
+    # What was taken over shows what its origin showed.
+    origin = aliased(Rendition)
+    drawn = select(origin.created_at).where(origin.id == Rendition.origin_id).scalar_subquery()
+    made_at = func.coalesce(drawn, Rendition.created_at)
+    fresh = and_(Rendition.stale_at.is_(None), made_at <= event.created_at)
     rows = session.execute(
         select(PartRevision.id, Part.number, PartRevision.label, func.count())
         .select_from(up)
@@ -117,6 +121,9 @@ def _mark(session: Session, event: Event, replaced: _Replaced) -> None:
     if not rows:
         return
     for chunk in bom.chunks([row.id for row in rows]):
+        # As reviews do: the revisions first, in one order.
+        held = select(PartRevision.id).where(PartRevision.id.in_(chunk)).order_by(PartRevision.id)
+        session.execute(held.with_for_update(key_share=True))
         session.execute(
             update(Rendition)
             .where(Rendition.revision_id.in_(chunk), fresh)

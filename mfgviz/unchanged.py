@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from mfgviz import jobs
 from mfgviz.jobs import Submission
+from mfgviz.jobs.submission import ASKED_AT_ONCE
 from mfgviz.records import Geometry, Part, PartRevision, RenderJob
 from mfgviz.vocabulary import CUSTOM_VIEW, JobState
 
@@ -83,17 +84,20 @@ def _succeeded(
     session: Session, asked: Mapping[tuple[int, str, int], object]
 ) -> list[tuple[int, tuple[int, str, int]]]:
     """Jobs of those revisions, fingerprints and retries that have pictures to take over, the newest first."""
-    if not asked:
-        return []
-    rows = session.execute(
-        select(RenderJob.id, RenderJob.revision_id, RenderJob.fingerprint, RenderJob.fidelity_retries)
-        .where(
-            RenderJob.revision_id.in_({key[0] for key in asked}),
-            RenderJob.fingerprint.in_({key[1] for key in asked}),
-            RenderJob.state == JobState.SUCCEEDED,
+    keys, found = list(asked), []
+    for at in range(0, len(keys), ASKED_AT_ONCE):
+        some = keys[at : at + ASKED_AT_ONCE]
+        rows = session.execute(
+            select(
+                RenderJob.id, RenderJob.revision_id, RenderJob.fingerprint, RenderJob.fidelity_retries
+            ).where(
+                RenderJob.revision_id.in_({key[0] for key in some}),
+                RenderJob.fingerprint.in_({key[1] for key in some}),
+                RenderJob.state == JobState.SUCCEEDED,
+            )
         )
-        .order_by(RenderJob.revision_id.desc(), RenderJob.id.desc())
-    )
-    known = [(row.id, (row.revision_id, row.fingerprint, row.fidelity_retries)) for row in rows]
-    usable = jobs.usable_origins(session, [job_id for job_id, key in known if key in asked])
-    return [(job_id, key) for job_id, key in known if job_id in usable]
+        known = [(row.id, (row.revision_id, row.fingerprint, row.fidelity_retries)) for row in rows]
+        asked_for = [(job_id, key) for job_id, key in known if key in asked]
+        usable = jobs.usable_origins(session, [job_id for job_id, _ in asked_for])
+        found += [(job_id, key) for job_id, key in asked_for if job_id in usable]
+    return sorted(found, key=lambda one: (one[1][0], one[0]), reverse=True)

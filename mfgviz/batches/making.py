@@ -119,6 +119,8 @@ def make(session: Session, settings: Settings, over: Over, ask: Mapping[str, Any
     """
     found = _expand(session, over)
     pictures = _pictures(session, settings, found, ask)
+    # Two who ask for the same pictures do so one after the other, and link them once.
+    jobs.lock_revisions(session, {one.revision.id for one in pictures})
     groups = _groups(session, pictures)
     batch = Batch(
         requester=actor, source=over.as_json(), ask=dict(ask), skipped=found.skipped, created_by=actor
@@ -192,12 +194,14 @@ def _pictures(session: Session, settings: Settings, found: _Found, ask: Mapping[
     lookup = Lookup(session, settings.default_model, settings.max_attempts, FidelityDefaults.of(settings))
     base = ask_from_json({**ask, "revision": "?"})
     pictures: dict[tuple[int, str, int], _Picture] = {}
+    refused: InvalidRequestError | None = None
     for revision in found.revisions:
         lookup.know(revision)
         try:
             submissions = prepare(lookup, replace(base, revision=revision.reference))
-        except (GeometryError, PromptTemplateError) as error:
+        except (GeometryError, PromptTemplateError, InvalidRequestError) as error:
             found.skip(revision.reference, error.code, error.message)
+            refused = refused or (error if isinstance(error, InvalidRequestError) else None)
             continue
         for one in submissions:
             key = (revision.id, one.request.fingerprint(), one.fidelity_retries)
@@ -206,6 +210,8 @@ def _pictures(session: Session, settings: Settings, found: _Found, ask: Mapping[
             raise InvalidRequestError(
                 f"That are more than {MAX_PICTURES:,} pictures.", remedy="Ask for fewer views or parts."
             )
+    if not pictures and refused is not None:
+        raise refused
     if not pictures:
         first = found.skipped[0]
         raise InvalidRequestError(
@@ -313,7 +319,7 @@ def follow(session: Session, settings: Settings, events: Sequence[Event]) -> lis
     if not leaders:
         return []
     query = (
-        select(BatchItem, Batch.requester, RenderJob)
+        select(BatchItem, Batch, RenderJob)
         .join(Batch, Batch.id == BatchItem.batch_id)
         .join(RenderJob, RenderJob.id == BatchItem.leader_id)
         .join(RenderJob.revision)
@@ -323,28 +329,36 @@ def follow(session: Session, settings: Settings, events: Sequence[Event]) -> lis
             BatchItem.leader_id.in_(leaders), BatchItem.job_id.is_(None), Batch.state != BatchState.CANCELLED
         )
         .order_by(BatchItem.id)
-        .with_for_update(of=BatchItem)
+        .with_for_update(of=(BatchItem, Batch))
     )
-    waiting = [(item, requester, leader) for item, requester, leader in session.execute(query)]
+    waiting = [(item, batch, leader) for item, batch, leader in session.execute(query)]
     wanted = [_submission(settings, item, leader) for item, _, leader in waiting]
     jobs.lock_revisions(session, {one.revision_id for one in wanted})
     known = jobs.known(session, wanted)
     usable = jobs.usable_origins(session, sorted({leader.id for _, _, leader in waiting}))
     links: dict[tuple[int, str, int], tuple[list[BatchItem], Link]] = {}
     new_jobs: list[int] = []
-    for place, (item, requester, leader) in enumerate(waiting):
+    # Where the pictures cannot be taken over, the first who waits for them has them made for all.
+    led: dict[tuple[int, int], int] = {}
+    for place, (item, batch, leader) in enumerate(waiting):
         if place in known:
-            item.job_id = known[place].job_id
+            item.job_id, item.leader_id = known[place].job_id, None
         elif leader.id in usable:
             link = Link(
-                wanted[place], leader.id, requester, note_of(leader.revision.reference), item.batch_id
+                wanted[place], leader.id, batch.requester, note_of(leader.revision.reference), item.batch_id
             )
             key = (item.revision_id, item.fingerprint, leader.fidelity_retries)
             links.setdefault(key, ([], link))[0].append(item)
+        elif (batch.id, leader.id) in led:
+            item.leader_id = led[batch.id, leader.id]
         else:
-            (answer,) = jobs.submit(session, [wanted[place]], requester)
+            (answer,) = jobs.submit(session, [wanted[place]], batch.requester)
             item.job_id, item.leader_id = answer.job_id, None
-            new_jobs += [answer.job_id] if answer.how == "new" else []
+            led[batch.id, leader.id] = answer.job_id
+            if answer.how == "new" and batch.state == BatchState.PAUSED:
+                jobs.hold_job(session, answer.job_id)
+            elif answer.how == "new":
+                new_jobs.append(answer.job_id)
     made = jobs.link_all(session, [link for _, link in links.values()])
     for (items, _), job_id in zip(links.values(), made, strict=True):
         for item in items:

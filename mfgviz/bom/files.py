@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,9 +141,14 @@ def _take(number: int, row: Mapping[str, Any], complaints: Complaints, lines: li
         lines.append(FileLine(number, parent, child, quantity, position))
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
 def _quantity(given: object) -> float | None:
     """A number above zero, or None."""
     if isinstance(given, bool) or not isinstance(given, str | int | float):
+        return None
+    if isinstance(given, str) and not _NUMBER.fullmatch(given.strip()):
         return None
     try:
         quantity = float(given)

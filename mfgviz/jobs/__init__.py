@@ -4,7 +4,7 @@ This package is the only writer of job state. Every move is one UPDATE guarded b
 a running job, the lease token) that it moves from; `vocabulary.JOB_MOVES` is the table of the moves.
 """
 
-from mfgviz.jobs.batches import cancel_batch, get_batch, hold, queued_jobs, release
+from mfgviz.jobs.batches import cancel_batch, get_batch, hold, hold_job, queued_jobs, release
 from mfgviz.jobs.control import SweepReport, cancel, retry, sweep
 from mfgviz.jobs.leases import (
     Claim,
@@ -60,6 +60,7 @@ __all__ = [
     "has_work",
     "heartbeat",
     "hold",
+    "hold_job",
     "known",
     "link",
     "link_all",

@@ -65,15 +65,22 @@ def cancel_batch(session: Session, batch_id: int, actor: str) -> Batch:
     batch = _move(session, batch_id, BatchState.CANCELLED)
     mine = RenderJob.batch_id == batch_id
     ended = {"state": JobState.CANCELLED, "cancel_requested": True, "finished_at": utcnow()}
-    waiting = _jobs(mine, RenderJob.state == JobState.QUEUED).values(ended)
-    cancelled = session.scalars(waiting.returning(RenderJob.id)).all()
+    waiting = _jobs(mine, RenderJob.state == JobState.QUEUED).values(ended).returning(RenderJob.id)
+    cancelled = list(session.scalars(waiting))
     running = _jobs(mine, RenderJob.state == JobState.RUNNING).values(cancel_requested=True)
     stopping = session.scalars(running.returning(RenderJob.id)).all()
+    # One that ran for the first statement may have been handed back before the second.
+    cancelled += session.scalars(waiting)
     # One that is retried by itself later is not held by a batch that is no more.
     session.execute(_jobs(and_(mine, RenderJob.held)).values(held=False))
     told = {"cancelled": len(cancelled), "stopping": len(stopping)}
     audit(session, actor, "batch.cancelled", f"batch {batch_id}", told)
     return batch
+
+
+def hold_job(session: Session, job_id: int) -> None:
+    """Keep a waiting job from being served, as those of its batch are."""
+    session.execute(_jobs(RenderJob.id == job_id, RenderJob.state == JobState.QUEUED).values(held=True))
 
 
 def queued_jobs(session: Session, batch_id: int, limit: int) -> list[int]:

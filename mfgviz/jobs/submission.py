@@ -26,6 +26,8 @@ from mfgviz.vocabulary import FidelityPolicy, JobState, Priority
 How = Literal["new", "joined", "reused"]
 Row = dict[str, Any]
 Key = tuple[int, str, int]  # revision, fingerprint, fidelity retries
+# Pictures that one statement asks for: each binds two values, and databases bind so many at most.
+ASKED_AT_ONCE = 5_000
 # Our advisory locks are this plus a revision's id, of which revisions share some: a server has room for a few
 # thousand.
 LOCK_SPACE, LOCKS = 0x6D66 << 40, 1024
@@ -183,11 +185,13 @@ def known_jobs_query(revision_ids: set[int], fingerprints: set[str]) -> Select[i
 def _known_jobs(session: Session, submissions: Sequence[Submission]) -> dict[Key, Submitted]:
     """The newest job of each asked key that waits, runs or succeeded."""
     wanted = [s for s in submissions if not s.forced]
-    if not wanted:
-        return {}
-    query = known_jobs_query({s.revision_id for s in wanted}, {s.request.fingerprint() for s in wanted})
     known: dict[Key, Submitted] = {}
-    for job_id, revision_id, fingerprint, retries, state in session.execute(query):
-        how: How = "reused" if state == JobState.SUCCEEDED else "joined"
-        known[revision_id, fingerprint, retries] = Submitted(job_id, how)
+    for at in range(0, len(wanted), ASKED_AT_ONCE):
+        some = wanted[at : at + ASKED_AT_ONCE]
+        query = known_jobs_query({s.revision_id for s in some}, {s.request.fingerprint() for s in some})
+        for job_id, revision_id, fingerprint, retries, state in session.execute(query):
+            how: How = "reused" if state == JobState.SUCCEEDED else "joined"
+            key = (revision_id, fingerprint, retries)
+            if key not in known or known[key].job_id < job_id:
+                known[key] = Submitted(job_id, how)
     return known

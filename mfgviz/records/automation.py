@@ -36,7 +36,7 @@ class Event(Record):
     """Something that happened, written in the transaction that made it happen (the outbox).
 
     `actor` caused it. It is delivered once `mfgviz.automation` has done what follows from it, not before
-    `available_at`.
+    `available_at`. It was put off so many times (`tries`), and went wrong so many (`failures`).
     """
 
     __tablename__ = "events"
@@ -60,6 +60,7 @@ class Event(Record):
     created_at: Mapped[datetime] = created()
     available_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     delivered_at: Mapped[datetime | None]
     revision: Mapped[PartRevision | None] = relationship()
 

@@ -42,6 +42,7 @@ COLUMNS = (
     ("events", "actor", "VARCHAR(256) DEFAULT '' NOT NULL"),
     ("events", "available_at", "MOMENT"),
     ("events", "tries", "INTEGER DEFAULT 0 NOT NULL"),
+    ("events", "failures", "INTEGER DEFAULT 0 NOT NULL"),
     (
         "render_jobs",
         "batch_id",

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from mfgviz import automation, catalog, jobs, rule_runs, rules, wire
 from mfgviz.errors import (
+    ContentionError,
     DuplicateRuleError,
     InvalidFilterError,
     InvalidInputError,
@@ -331,6 +332,7 @@ def test_a_test_says_what_is_there_already_and_what_would_be_taken_over(shop: Sh
         ({"ask": {"prompt": "x", "colour": "red"}}, InvalidInputError),
         ({"ask": {}}, InvalidInputError),
         ({"name": " x"}, InvalidInputError),
+        ({"name": "a/b"}, InvalidInputError),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_refused_and_noted(shop: Shop, plain: dict, error: type) -> None:
@@ -400,3 +402,60 @@ def test_what_is_refused_begins_no_line_of_its_own(shop: Shop, caplog: pytest.Lo
     assert len(caplog.messages[-1].splitlines()) == 1
     assert "\x1b" not in caplog.messages[-1]
     assert shop.events("hook.refused")[0].payload["subject"].isprintable()
+
+
+def test_more_pictures_than_a_database_binds_values_are_asked_for_in_parts(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfgviz.jobs.submission.ASKED_AT_ONCE", 3)
+    monkeypatch.setattr("mfgviz.unchanged.ASKED_AT_ONCE", 3)
+    shop.rule(ask={"prompt": "{a|b|c|d|e}", "views": ["iso", "front"]})
+    shop.release(shop.revise("BRK-1", "A", "s1"))
+    shop.follow()
+    shop.finish()
+    assert [one.how for one in shop.service.test_rule("hero", "BRK-1@A").jobs] == ["reused"] * 10
+    shop.release(shop.revise("BRK-1", "B", "s1"))
+    shop.follow()
+    assert [job.state for job in shop.jobs_of("BRK-1@B")] == [JobState.SUCCEEDED] * 10
+
+
+def test_waiting_for_a_file_costs_an_event_none_of_its_tries(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.rule()
+    reference = shop.revise("BRK-1", "A")
+    shop.release(reference)
+    with shop.runtime.db.begin() as session:
+        session.execute(update(Event).values(tries=automation.MOST_TRIES))
+    handlers, failed = automation.HANDLERS, []
+
+    def once(session, settings, events):  # type: ignore[no-untyped-def]
+        if len(failed) < 4:
+            failed.append(events)
+            raise ZeroDivisionError("nobody thought of that")
+        return []
+
+    monkeypatch.setattr(automation, "HANDLERS", (once, *handlers))
+    for _ in range(2):
+        shop.follow()
+        with shop.runtime.db.begin() as session:
+            session.execute(update(Event).values(available_at=None))
+    assert len(shop.jobs_of(reference)) == 1
+
+
+def test_events_are_taken_again_where_two_waited_for_each_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.rule()
+    shop.release(shop.revise("BRK-1", "A"))
+    handlers, tried = automation.HANDLERS, []
+
+    def contended(session, settings, events):  # type: ignore[no-untyped-def]
+        tried.append(events)
+        if len(tried) < 3:
+            raise ContentionError
+        return []
+
+    monkeypatch.setattr(automation, "HANDLERS", (contended, *handlers))
+    shop.follow()
+    assert len(shop.jobs_of("BRK-1@A")) == 1

@@ -22,6 +22,7 @@ from mfgviz.errors import (
 )
 from mfgviz.jobs import Claimant, Failure, NewRendition
 from mfgviz.records import AuditEntry, Batch, BatchItem, Event, RenderJob, Rendition, Worker
+from mfgviz.requests import RenderRequest
 from mfgviz.settings import Settings
 from mfgviz.vocabulary import EventKind, JobState
 from tests.unit.bom.conftest import Line, add, quick, take, wipe
@@ -370,3 +371,75 @@ def test_what_waits_for_pictures_that_were_rejected_is_rendered_itself(top: Data
     assert len(new) == 1
     assert render(top) == new
     assert counts(top, batch_id) == {"items": 4, "done": 4, "jobs": 4}
+
+
+def test_what_waits_for_rejected_pictures_waits_in_a_paused_batch_and_is_rendered_once(top: Database) -> None:
+    with top.begin() as session:
+        for number in ("SC3", "SC4"):
+            add(session, f"{number}@A", "s")
+    batch_id, _ = make(
+        top, Over(query="part.number in ['SCR', 'SC2', 'SC3', 'SC4']"), views=["iso"], prompt="brass"
+    )
+    alike = [item for item in items_of(top, batch_id) if item.leader_id is not None]
+    assert len(alike) >= 2
+    claim = jobs.claim(top, Claimant("host:1", max_images=64))
+    assert claim is not None
+    with top.begin() as session:
+        jobs.hold(session, batch_id, "ann")
+    for job in claim.jobs:
+        jobs.complete(top, claim, job.id, [NewRendition(0, 0, (512, 512), "c" * 64, "d" * 64, "e" * 64)])
+    with top.begin() as session:
+        session.execute(update(Rendition).values(review_state="rejected"))
+    assert follow(top) == []
+    assert jobs.claim(top, WORKER) is None  # it is paused
+    with top.read() as session:
+        waiting = (RenderJob.batch_id == batch_id) & (RenderJob.state == JobState.QUEUED)
+        held = session.scalars(select(RenderJob).where(waiting, RenderJob.held)).all()
+    assert len(held) == 1
+    with top.begin() as session:
+        jobs.release(session, batch_id, "ann")
+    assert render(top) == [held[0].id]
+    follow(top)
+    at = progress(top, batch_id)
+    assert (at.items, at.done + at.linked, at.queued) == (4, 4, 0)
+
+
+def test_what_somebody_else_queued_meanwhile_is_waited_for(top: Database) -> None:
+    batch_id, _ = make(top, Over("TOP@C"), views=["iso"])
+    (waiting,) = [item for item in items_of(top, batch_id) if item.leader_id is not None]
+    with top.begin() as session:
+        request = RenderRequest.from_json(waiting.request)
+        (bobs,) = jobs.submit(session, [jobs.Submission(waiting.revision_id, request)], "bob")
+    claim = jobs.claim(top, WORKER)
+    assert claim is not None
+    for job in claim.jobs:
+        if job.id == bobs.job_id:
+            jobs.hand_back(top, claim, job.id)
+        else:
+            jobs.complete(top, claim, job.id, [NewRendition(0, 0, (512, 512), "c" * 64, "d" * 64, "e" * 64)])
+    follow(top)
+    assert counts(top, batch_id)["queued"] == 1
+    render(top)
+    follow(top)
+    at = progress(top, batch_id)
+    assert at.done + at.linked == at.items
+
+
+def test_one_part_that_makes_no_prompt_is_left_out_by_name(top: Database) -> None:
+    with top.begin() as session:
+        part = catalog.get_part(session, "SCR")
+        catalog.change_attributes(session, part, {"note": "x" * 3995}, "ann")
+        catalog.change_attributes(session, catalog.get_part(session, "ASM"), {"note": "short"}, "ann")
+    query = "part.number in ['SCR', 'ASM']"
+    batch_id, _ = make(top, Over(query=query), views=["iso"], prompt="steel, {note}")
+    with top.read() as session:
+        (skipped,) = session.get_one(Batch, batch_id).skipped
+    assert skipped["revision"].startswith("SCR@")
+    assert "4000 are read" in skipped["reason"]
+    with pytest.raises(InvalidRequestError, match="4000 are read"):
+        make(top, Over(query="part.number == 'SCR'"), prompt="steel, {note}")
+
+
+def items_of(db: Database, batch_id: int) -> list[BatchItem]:
+    with db.read() as session:
+        return list(session.scalars(select(BatchItem).where(BatchItem.batch_id == batch_id)))
