@@ -66,6 +66,8 @@ HEAD = "parent,child,quantity,position\n"
         (b"parent,child,quantity\nA@1,B,-2\n", BomQuantityError, "'-2'"),
         (b"parent,child,quantity\nA@1,B,nan\n", BomQuantityError, "'nan'"),
         (b"parent,child,quantity\nA@1,B,two\n", BomQuantityError, "'two'"),
+        (b"parent,child,quantity\nA@1,B,1_0\n", BomQuantityError, "'1_0'"),
+        ("parent,child,quantity\nA@1,B,\u0663\n".encode(), BomQuantityError, "'\u0663'"),
         (b"parent,child,quantity\nA@1,B,1\nA@1,B,2\n", DuplicateBomLineError, "line 3: A@1 has B in"),
         (b"parent,child,quantity\nA@1,B,1\nA@1,B@2,2\n", DuplicateBomLineError, "line 3: A@1 has B in"),
         (b'{"parent": "A@1", "child": "B"}\n', UnreadableBomError, "line 1: it is no object with"),

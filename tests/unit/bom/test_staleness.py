@@ -119,6 +119,20 @@ def test_what_is_attached_afterwards_is_not_stale(db: Database) -> None:
         assert session.get_one(Rendition, new[0].id).stale_at is None
 
 
+def test_what_was_taken_over_afterwards_shows_what_its_origin_showed(db: Database) -> None:
+    build(db, SHAPES, LINES)
+    event = release(db, "SCR@C")
+    with db.begin() as session:
+        (before, *_) = session.scalars(
+            select(Rendition).where(Rendition.revision_id == catalog.get_revision(session, "ASM@A").id)
+        )
+        (linked, *_) = picture(session, catalog.get_revision(session, "ASM@A"))
+        linked.origin_id = before.id
+    follow(db, event)
+    with db.read() as session:
+        assert session.get_one(Rendition, linked.id).stale_at is not None
+
+
 @quick
 @given(data=st.data(), catalogue=catalogues())
 def test_exactly_what_the_oracle_says_is_stale(
