@@ -27,6 +27,7 @@ from mfgviz.errors import (
     JobCancelledError,
     LeaseLostError,
     MfgvizError,
+    OutOfMemoryError,
     ShutdownError,
     UnavailableError,
 )
@@ -77,6 +78,7 @@ class Engine:
         self._maps = MapsSource.from_settings(settings, runtime.blobs)
         self.stopping = threading.Event()
         self.busy_since: float | None = None
+        self.avoiding: str | None = None
         self.software = software_versions(pool)
 
     @property
@@ -113,7 +115,9 @@ class Engine:
         if self.stopping.is_set():
             return None
         settings = self._runtime.settings
-        claimant = Claimant(self._worker, self.batch_images, self.loaded_model, settings.lease_s)
+        claimant = Claimant(
+            self._worker, self.batch_images, self.loaded_model, settings.lease_s, self.avoiding
+        )
         claim = jobs.claim(self._runtime.db, claimant)
         if claim is None:
             return None
@@ -316,9 +320,16 @@ class Engine:
             log.warning("job %d is %s after: %s", job_id, state, error)
 
     def _failure(self, error: Exception) -> Failure:
+        from workers.devices import is_out_of_memory
+
         delay_s = self._runtime.settings.retry_delay_s
         if isinstance(error, MfgvizError):
             return Failure.of(error, delay_s)
+        if is_out_of_memory(error):
+            ours = OutOfMemoryError(
+                f"Memory ran out: {error}.", remedy="Use a smaller size, or another host."
+            )
+            return Failure.of(ours, delay_s)
         log.error("unexpected error", exc_info=error)
         told = f"{type(error).__name__}: {error}"
         return Failure("unexpected", told, retryable=True, delay_s=delay_s)

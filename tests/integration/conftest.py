@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,11 @@ def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
     """Starts worker processes; all are stopped at the end."""
     started: list[WorkerProcess] = []
 
-    def start(queues: str = "gpu,cpu") -> WorkerProcess:
-        worker = WorkerProcess(settings, tmp_path / f"worker{len(started)}.log", queues)
+    def start(
+        queues: str = "gpu,cpu", environment: dict[str, str] | None = None, **changed: object
+    ) -> WorkerProcess:
+        own = replace(settings, **changed)  # type: ignore[arg-type]
+        worker = WorkerProcess(own, tmp_path / f"worker{len(started)}.log", queues, environment or {})
         started.append(worker)
         return worker.start()
 
