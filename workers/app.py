@@ -2,7 +2,8 @@
 
 This is the one module that reads the settings when it is imported, because Celery's command line
 wants an app there. The threads pool with one thread is the default: CUDA does not survive a fork, and
-a solo pool would not answer pings while it samples.
+a solo pool would not hear the broker while it samples. There is no remote control: whoever reaches the
+broker could stop every worker with it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from celery import signals
 from mfgviz.errors import MfgvizError
 from mfgviz.queue import make_celery
 from mfgviz.settings import load_settings
+from workers import messages
 from workers.host import WorkerHost
 from workers.tasks import register_tasks
 
@@ -28,7 +30,13 @@ except MfgvizError as error:
 
 host = WorkerHost(_settings)
 app = make_celery(_settings)
-app.conf.update(worker_pool="threads", worker_concurrency=1)
+app.conf.update(
+    worker_pool="threads",
+    worker_concurrency=1,
+    worker_consumer="workers.messages:Consumer",
+    worker_enable_remote_control=False,
+)
+messages.guard()
 register_tasks(app, host)
 
 

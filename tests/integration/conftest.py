@@ -14,6 +14,7 @@ from mfgviz.geometry_intake import take_file
 from mfgviz.models_folder import ModelSpec
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
+from tests.support import rough_family
 from tests.support.servers import Redis
 from tests.support.workers import WorkerProcess
 
@@ -60,6 +61,15 @@ def runtime(settings: Settings, tiny_model: tuple[ModelSpec, dict[str, object]])
         taken.attach(session, revision, "ann", made.doorbell)
     yield made
     made.close()
+
+
+@pytest.fixture
+def rough(runtime: Runtime, tmp_path: Path) -> dict[str, str]:
+    """The rough model is recorded; the variables of processes that know its family."""
+    spec = rough_family.save_rough(tmp_path / "rough")
+    with runtime.db.begin() as session:
+        models.add_model(session, spec, rough_family.FAMILY.inspect(spec).as_json(), "ann")
+    return rough_family.install(tmp_path / "installed")
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from mfgviz import jobs, models
+from mfgviz import jobs
 from mfgviz.intake import Ask, Lookup, prepare
 from mfgviz.queue import TASK_RENDER
 from mfgviz.records import Attempt, Event, RenderJob, Rendition, Worker
@@ -22,16 +20,15 @@ from tests.support.workers import WorkerProcess, eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
-ASK = Ask("BRK-1@A", "steel", mode=Mode.TEXT, model="rough", width=64, height=64, num_inference_steps=4)
-
-
-@pytest.fixture
-def rough(runtime: Runtime, tmp_path: Path) -> dict[str, str]:
-    """The rough model is recorded; the variables of processes that know its family."""
-    spec = rough_family.save_rough(tmp_path / "rough")
-    with runtime.db.begin() as session:
-        models.add_model(session, spec, rough_family.FAMILY.inspect(spec).as_json(), "ann")
-    return rough_family.install(tmp_path / "installed")
+ASK = Ask(
+    revision="BRK-1@A",
+    prompt="steel",
+    mode=Mode.TEXT,
+    model="rough",
+    width=64,
+    height=64,
+    num_inference_steps=4,
+)
 
 
 @pytest.fixture
@@ -98,7 +95,7 @@ def test_a_job_that_kills_its_worker_is_given_up_after_two_hosts_and_its_neighbo
         assert {one.job_id for one in lost} == set(ids[:4])  # the neighbours of the first time, once each
         assert len(lost) == 5
         told = session.scalars(select(Event).where(Event.kind == EventKind.JOB_FAILED)).all()
-        assert [one.data["code"] for one in told] == ["job-crashes-workers"]
+        assert [one.payload["code"] for one in told] == ["job-crashes-workers"]
         assert len(session.scalars(select(Rendition)).all()) == 7
 
 
@@ -145,4 +142,3 @@ def test_the_jobs_of_a_dead_worker_of_this_system_do_not_wait_for_its_lease(
     assert [one.outcome for one in job.attempts] == [AttemptOutcome.LOST, AttemptOutcome.SUCCEEDED]
     with runtime.db.read() as session:
         assert session.scalars(select(Worker.name)).all() == [second.name]
-    assert signal.SIGKILL == -(first.process.returncode if first.process else 0)
