@@ -9,6 +9,7 @@ broker could stop every worker with it.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -42,7 +43,21 @@ register_tasks(app, host)
 
 @signals.worker_ready.connect
 def _ready(**_kw: Any) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        _stop_at(number)
     host.start(tuple(sorted(app.amqp.queues.consume_from)))
+
+
+def _stop_at(number: signal.Signals) -> None:
+    """Tell the host before Celery does its part, which may be to wait. At the second signal, be quick."""
+    celery_s = signal.getsignal(number)
+
+    def stop(*given: Any) -> None:
+        host.stop(at_once=host.stopping.is_set())
+        if callable(celery_s):
+            celery_s(*given)
+
+    signal.signal(number, stop)
 
 
 @signals.worker_shutting_down.connect

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # sysexits.h: an internal software error. Whoever supervises the worker starts it again.
 EXIT_STUCK = 70
+# Of the time that a stopping worker has: until its jobs are handed back without it, and until it leaves.
+STEPS_SHARE, LEAVE_SHARE = 0.5, 0.9
 UNREAD_EVERY_S, UNREAD_AT_ONCE = 60.0, 64
 
 
@@ -45,6 +47,7 @@ class WorkerHost:
         self.queues: tuple[str, ...] = (QUEUE_GPU,)
         self.stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
+        self._hurry = threading.Event()
         self._process = workers_seen.this_process()
         self._looked_around_at = -math.inf
         self._ring_unread_at = time.monotonic() + UNREAD_EVERY_S
@@ -69,7 +72,7 @@ class WorkerHost:
             claim = self.engine.render_next()
         if claim is None:
             return 0
-        if not self.stopping.is_set() and jobs.has_work(self.runtime.db):
+        if jobs.has_work(self.runtime.db):  # for others, where this one is stopping
             self.runtime.doorbell.ring(TASK_RENDER, [claim.jobs[0].id])
         return len(claim.jobs)
 
@@ -131,9 +134,38 @@ class WorkerHost:
         if QUEUE_GPU in queues:
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
-    def stop(self) -> None:
-        """Hand running jobs back at their next step; take no new ones."""
-        self.stopping.set()
+    def stop(self, *, at_once: bool = False) -> None:
+        """Hand running jobs back at their next step, or `at_once`; take no new ones.
+
+        Called from signal handlers. A step, a model that loads or maps that are made may take longer than
+        there is time: then the jobs are handed back without them, and the process ends.
+        """
+        if at_once:
+            self._hurry.set()
+        if not self.stopping.is_set():
+            self.stopping.set()
+            threading.Thread(target=self._last_orders, name="last-orders", daemon=True).start()
+
+    def _last_orders(self) -> None:
+        grace_s = self.settings.shutdown_grace_s
+        began = time.monotonic()
+        self._hurry.wait(grace_s * STEPS_SHARE)
+        self._give_back()
+        if not self._hurry.is_set():
+            self._hurry.wait(max(0.0, began + grace_s * LEAVE_SHARE - time.monotonic()))
+        log.warning("what runs does not end in time: leaving")
+        self._say_goodbye()
+        logging.shutdown()
+        os._exit(0)
+
+    def _give_back(self) -> None:
+        engine = self.__dict__.get("engine")
+        try:
+            given = [] if engine is None else engine.give_back()
+        except UnavailableError as error:
+            log.warning("jobs are left to a sweep: %s", error.message)
+            return
+        self.runtime.doorbell.ring(TASK_RENDER, given)
 
     def close(self) -> None:
         """The process ends: say goodbye and close the connections."""
@@ -142,12 +174,15 @@ class WorkerHost:
             self._thread.join(timeout=5)
         if self._courier is not None:
             self._courier.close()
+        self._say_goodbye()
+        self.runtime.close()
+
+    def _say_goodbye(self) -> None:
         try:
             with self.runtime.db.begin() as session:
                 workers_seen.say_goodbye(session, self.name)
         except UnavailableError as error:
             log.warning("cannot say goodbye: %s", error.message)
-        self.runtime.close()
 
     def _warm_up(self) -> None:
         """Import what sampling needs while nothing is asked yet: it takes seconds."""
