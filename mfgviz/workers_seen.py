@@ -33,11 +33,6 @@ class WorkerReport:
     process: str | None = None
 
 
-def host_name(settings: Settings) -> str:
-    """The host that workers with these settings are on."""
-    return settings.worker_host or os.uname().nodename
-
-
 def worker_name(settings: Settings, pid: int) -> str:
     """host:pid; host:system:pid where the host was named, since containers on it may share process ids."""
     named = [settings.worker_host] if settings.worker_host else []
