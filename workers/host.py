@@ -169,7 +169,7 @@ class WorkerHost:
 
     def close(self) -> None:
         """The process ends: say goodbye and close the connections."""
-        self.stop()
+        self.stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
         if self._courier is not None:

@@ -254,6 +254,7 @@ def test_other_brokers_messages_are_read_by_the_same_rules(
         worker_enable_remote_control=False,
     )
     seen: list[tuple[int, object]] = []
+    nothing = {"eta": None, "callbacks": None, "reply_to": None, "shadow": None}
 
     @app.task(name=TASK_RENDER, bind=True)
     def render(self: Any, number: int) -> None:
@@ -276,16 +277,15 @@ def test_other_brokers_messages_are_read_by_the_same_rules(
     ]  # fmt: skip
     with (
         start_worker_here(app, pool="threads", perform_ping_check=False),
-        app.connection_for_write() as link_up,
+        app.connection_for_write() as connection,
     ):
-        producer = link_up.Producer(serializer=None)
+        producer = connection.Producer(serializer=None)
         for body, content_type, header in messages:
             producer.publish(
                 body, "gpu", headers=header, content_type=content_type, content_encoding="binary"
             )
         eventually(lambda: seen, 60, "the one that is ours")
-        app.send_task(TASK_RENDER, args=[8], connection=link_up)
+        app.send_task(TASK_RENDER, args=[8], connection=connection)
         eventually(lambda: len(seen) > 1, 60, "the one after it")
-    nothing = {"eta": None, "callbacks": None, "reply_to": None, "shadow": None}
     assert seen == [(7, nothing), (8, nothing)]
     assert not trace.exists()
