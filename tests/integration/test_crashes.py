@@ -17,6 +17,8 @@ from mfgviz.vocabulary import FINAL_STATES, AttemptOutcome, EventKind, JobState,
 from tests.integration.conftest import StartWorker
 from tests.support import rough_family
 from tests.support.workers import WorkerProcess, eventually
+from workers.devices import ModelPool, choose_device
+from workers.engine import Engine
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -142,3 +144,11 @@ def test_the_jobs_of_a_dead_worker_of_this_system_do_not_wait_for_its_lease(
     assert [one.outcome for one in job.attempts] == [AttemptOutcome.LOST, AttemptOutcome.SUCCEEDED]
     with runtime.db.read() as session:
         assert session.scalars(select(Worker.name)).all() == [second.name]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room"), RuntimeError("DefaultCPUAllocator: can't allocate")]
+)
+def test_memory_that_runs_out_anywhere_is_told_as_that(runtime: Runtime, error: Exception) -> None:
+    failure = Engine(runtime, "east:1", ModelPool(choose_device("cpu")))._failure(error)
+    assert (failure.code, failure.retryable, failure.elsewhere) == ("out-of-memory", False, True)
