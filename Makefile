@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 NEEDS := pyproject.toml constraints.txt
+# Many tests wait for servers: two at once, a file's own tests in one process.
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -30,7 +32,7 @@ demo: $(VENV)/.installed ## Set everything up and render a sample part, start to
 
 .PHONY: test
 test: $(VENV)/.installed-dev apt-test-deps ## Set everything up and run all tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope $(TESTS)
 
 .PHONY: test-freecad
 test-freecad: $(VENV)/.installed-dev apt-test-deps ## Run the tests of the FreeCAD add-on alone, in FreeCAD
