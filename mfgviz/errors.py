@@ -689,6 +689,20 @@ class OutOfMemoryError(RenderError):
     """The device has not enough memory for this size."""
 
 
+class WorkerLostError(RenderError):
+    """The worker stopped answering: it died, was cut off, or was stopped by force."""
+
+    retryable = True
+
+
+class JobCrashesWorkersError(RenderError):
+    """Workers died each time they ran the job."""
+
+    default_remedy = (
+        "Look into their logs and the kernel's (memory?); `mfgviz jobs retry ID` when the cause is mended."
+    )
+
+
 class BrokenImageError(RenderError):
     """The model made an image that is not a picture (not-a-number values)."""
 

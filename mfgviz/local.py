@@ -28,7 +28,7 @@ from typing import IO
 
 from sqlalchemy import select
 
-from mfgviz import schema, tokens
+from mfgviz import schema, tokens, workers_seen
 from mfgviz.errors import (
     AlreadyRunningError,
     BrokerUnavailableError,
@@ -213,7 +213,7 @@ class LocalStack:
             [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", queues, "-n", "mfgviz@%h"],
             settings=replace(self.settings, log_level=level),
         )
-        name = f"{os.uname().nodename}:{child.process.pid}"
+        name = workers_seen.worker_name(self.settings, child.process.pid)
         self._wait("worker", WORKER_START_S, lambda: self._worker_reported(name), NoWorkerError)
 
     def _start_api(self) -> None:

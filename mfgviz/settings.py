@@ -84,6 +84,12 @@ class Settings:
         _user_name,
         "Who asks: recorded with every change, and what fair share is counted by.",
     )
+    worker_host: str = _setting(
+        "", "Name of the host that a worker is on; by default the system's, which in a container is its own."
+    )
+    worker_memory_bytes: int = _setting(
+        0, "Memory a worker may allocate, so that too large a picture fails, not the process; 0: no limit."
+    )
     device: str = _setting("auto", "Where sampling runs: auto, cpu, cuda:N or mps.")
     default_model: str = _setting("studio", "The model of jobs that name none.")
     claim_images: int = _setting(4, "How many images a worker samples in one batch at most.")
@@ -155,6 +161,14 @@ class Settings:
             raise InvalidSettingError(f"approval is {self.approval!r}; choose one of {', '.join(APPROVALS)}.")
         if not 0 <= self.retry_delay_s < math.inf:
             raise InvalidSettingError(f"retry_delay_s is {self.retry_delay_s}, but must not be negative.")
+        if not 0 <= self.worker_memory_bytes < math.inf:
+            raise InvalidSettingError(
+                f"worker_memory_bytes is {self.worker_memory_bytes}, but must not be negative."
+            )
+        if not re.fullmatch(r"[\w.-]{0,128}", self.worker_host, re.ASCII):
+            raise InvalidSettingError(
+                f"worker_host is {self.worker_host!r}, but may hold letters, digits, dots and dashes only."
+            )
         if not 0 < len(self.requester.strip()) <= MAX_REQUESTER:
             raise InvalidSettingError(
                 f"requester has {len(self.requester)} characters, but must have 1 to {MAX_REQUESTER}."

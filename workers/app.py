@@ -2,12 +2,14 @@
 
 This is the one module that reads the settings when it is imported, because Celery's command line
 wants an app there. The threads pool with one thread is the default: CUDA does not survive a fork, and
-a solo pool would not answer pings while it samples.
+a solo pool would not hear the broker while it samples. There is no remote control: whoever reaches the
+broker could stop every worker with it.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -16,6 +18,7 @@ from celery import signals
 from mfgviz.errors import MfgvizError
 from mfgviz.queue import make_celery
 from mfgviz.settings import load_settings
+from workers import messages
 from workers.host import WorkerHost
 from workers.tasks import register_tasks
 
@@ -28,13 +31,33 @@ except MfgvizError as error:
 
 host = WorkerHost(_settings)
 app = make_celery(_settings)
-app.conf.update(worker_pool="threads", worker_concurrency=1)
+app.conf.update(
+    worker_pool="threads",
+    worker_concurrency=1,
+    worker_consumer="workers.messages:Consumer",
+    worker_enable_remote_control=False,
+)
+messages.guard()
 register_tasks(app, host)
 
 
 @signals.worker_ready.connect
 def _ready(**_kw: Any) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        _stop_at(number)
     host.start(tuple(sorted(app.amqp.queues.consume_from)))
+
+
+def _stop_at(number: signal.Signals) -> None:
+    """Tell the host before Celery does its part, which may be to wait. At the second signal, be quick."""
+    celery_s = signal.getsignal(number)
+
+    def stop(*given: Any) -> None:
+        host.stop(at_once=host.stopping.is_set())
+        if callable(celery_s):
+            celery_s(*given)
+
+    signal.signal(number, stop)
 
 
 @signals.worker_shutting_down.connect

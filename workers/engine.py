@@ -12,7 +12,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from mfgviz.errors import (
     JobCancelledError,
     LeaseLostError,
     MfgvizError,
+    OutOfMemoryError,
     ShutdownError,
     UnavailableError,
 )
@@ -77,6 +78,9 @@ class Engine:
         self._maps = MapsSource.from_settings(settings, runtime.blobs)
         self.stopping = threading.Event()
         self.busy_since: float | None = None
+        self.avoiding: str | None = None
+        self._keeper: LeaseKeeper | None = None
+        self._claiming = threading.Lock()
         self.software = software_versions(pool)
 
     @property
@@ -110,29 +114,51 @@ class Engine:
 
     def render_next(self) -> Claim | None:
         """Claim a batch and render it; None where nothing waits or the worker is stopping."""
-        if self.stopping.is_set():
-            return None
         settings = self._runtime.settings
-        claimant = Claimant(self._worker, self.batch_images, self.loaded_model, settings.lease_s)
-        claim = jobs.claim(self._runtime.db, claimant)
-        if claim is None:
-            return None
+        claimant = Claimant(
+            self._worker, self.batch_images, self.loaded_model, settings.lease_s, self.avoiding
+        )
+        with self._claiming:
+            claim = None if self.stopping.is_set() else jobs.claim(self._runtime.db, claimant)
+            if claim is None:
+                return None
+            self._keeper = LeaseKeeper(self._runtime.db, claim, self._limits, self.stopping)
         self.busy_since = time.monotonic()
         try:
-            self.run(claim)
+            self.run(self._keeper)
         finally:
-            self.busy_since = None
+            self._keeper = self.busy_since = None
         return claim
 
-    def run(self, claim: Claim) -> None:
+    def run(self, keeper: LeaseKeeper) -> None:
         """Render all jobs of a claim; each ends in a state of its own."""
+        claim = keeper.claim
         self._tell_moved(*claim.jobs)
-        with LeaseKeeper(self._runtime.db, claim, self._limits, self.stopping) as keeper:
+        with keeper:
             opened = {one.job.id: one for one in self._open(claim)}
             shots = [shot for one in opened.values() for shot in self._shots(one, keeper)]
             self._sample_jobs(shots, opened, keeper)
         self._runtime.live.drop_preview([job.id for job in claim.jobs])
         self._tell_moved(*claim.jobs)
+
+    def give_back(self) -> list[int]:
+        """Hand back what this engine still works on, from another thread; the ids.
+
+        Its leases are gone with that: whatever the engine does afterwards, it cannot complete these jobs.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        with self._claiming:  # a claim that is being made belongs to it, too
+            keeper = self._keeper
+        given: list[int] = []
+        if keeper is not None:
+            for job_id in sorted(keeper.open_jobs):
+                with suppress(LeaseLostError):
+                    jobs.hand_back(self._runtime.db, keeper.claim, job_id)
+                    given.append(job_id)
+                keeper.close_job(job_id)
+        return given
 
     def _tell_moved(self, *moved: ClaimedJob) -> None:
         Teller(self._runtime.live, moved).moved()
@@ -316,9 +342,16 @@ class Engine:
             log.warning("job %d is %s after: %s", job_id, state, error)
 
     def _failure(self, error: Exception) -> Failure:
+        from workers.devices import is_out_of_memory
+
         delay_s = self._runtime.settings.retry_delay_s
         if isinstance(error, MfgvizError):
             return Failure.of(error, delay_s)
+        if is_out_of_memory(error):
+            ours = OutOfMemoryError(
+                f"Memory ran out: {error}.", remedy="Use a smaller size, or another host."
+            )
+            return Failure.of(ours, delay_s)
         log.error("unexpected error", exc_info=error)
         told = f"{type(error).__name__}: {error}"
         return Failure("unexpected", told, retryable=True, delay_s=delay_s)

@@ -7,8 +7,10 @@ noticed; the sweep's statements are safe to run from many places at once.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
+import resource
 import threading
 import time
 from functools import cached_property
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # sysexits.h: an internal software error. Whoever supervises the worker starts it again.
 EXIT_STUCK = 70
+# Of the time that a stopping worker has: until its jobs are handed back without it, and until it leaves.
+STEPS_SHARE, LEAVE_SHARE = 0.5, 0.9
 UNREAD_EVERY_S, UNREAD_AT_ONCE = 60.0, 64
 
 
@@ -39,10 +43,13 @@ class WorkerHost:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.runtime = Runtime(settings)
-        self.name = f"{os.uname().nodename}:{os.getpid()}"
+        self.name = workers_seen.worker_name(settings, os.getpid())
         self.queues: tuple[str, ...] = (QUEUE_GPU,)
         self.stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
+        self._hurry = threading.Event()
+        self._process = workers_seen.this_process()
+        self._looked_around_at = -math.inf
         self._ring_unread_at = time.monotonic() + UNREAD_EVERY_S
         self._thread: threading.Thread | None = None
         self._courier: Courier | None = None
@@ -61,10 +68,11 @@ class WorkerHost:
     def render(self) -> int:
         """Claim and render one batch, and ring on if more waits; how many jobs there were."""
         with self._one_at_a_time:
+            self._look_around()
             claim = self.engine.render_next()
         if claim is None:
             return 0
-        if not self.stopping.is_set() and jobs.has_work(self.runtime.db):
+        if jobs.has_work(self.runtime.db):  # for others, where this one is stopping
             self.runtime.doorbell.ring(TASK_RENDER, [claim.jobs[0].id])
         return len(claim.jobs)
 
@@ -116,6 +124,7 @@ class WorkerHost:
     # -- reporting and sweeping ----------------------------------------------------------------------------
     def start(self, queues: tuple[str, ...]) -> None:
         """Begin to report and to sweep."""
+        limit_memory(self.settings.worker_memory_bytes)
         self.queues = queues
         self._thread = threading.Thread(target=self._keep_house, name="house", daemon=True)
         self._thread.start()
@@ -125,9 +134,38 @@ class WorkerHost:
         if QUEUE_GPU in queues:
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
-    def stop(self) -> None:
-        """Hand running jobs back at their next step; take no new ones."""
-        self.stopping.set()
+    def stop(self, *, at_once: bool = False) -> None:
+        """Hand running jobs back at their next step, or `at_once`; take no new ones.
+
+        Called from signal handlers. A step, a model that loads or maps that are made may take longer than
+        there is time: then the jobs are handed back without them, and the process ends.
+        """
+        if at_once:
+            self._hurry.set()
+        if not self.stopping.is_set():
+            self.stopping.set()
+            threading.Thread(target=self._last_orders, name="last-orders", daemon=True).start()
+
+    def _last_orders(self) -> None:
+        grace_s = self.settings.shutdown_grace_s
+        began = time.monotonic()
+        self._hurry.wait(grace_s * STEPS_SHARE)
+        self._give_back()
+        if not self._hurry.is_set():
+            self._hurry.wait(max(0.0, began + grace_s * LEAVE_SHARE - time.monotonic()))
+        log.warning("what runs does not end in time: leaving")
+        self._say_goodbye()
+        logging.shutdown()
+        os._exit(0)
+
+    def _give_back(self) -> None:
+        engine = self.__dict__.get("engine")
+        try:
+            given = [] if engine is None else engine.give_back()
+        except UnavailableError as error:
+            log.warning("jobs are left to a sweep: %s", error.message)
+            return
+        self.runtime.doorbell.ring(TASK_RENDER, given)
 
     def close(self) -> None:
         """The process ends: say goodbye and close the connections."""
@@ -136,12 +174,15 @@ class WorkerHost:
             self._thread.join(timeout=5)
         if self._courier is not None:
             self._courier.close()
+        self._say_goodbye()
+        self.runtime.close()
+
+    def _say_goodbye(self) -> None:
         try:
             with self.runtime.db.begin() as session:
                 workers_seen.say_goodbye(session, self.name)
         except UnavailableError as error:
             log.warning("cannot say goodbye: %s", error.message)
-        self.runtime.close()
 
     def _warm_up(self) -> None:
         """Import what sampling needs while nothing is asked yet: it takes seconds."""
@@ -155,7 +196,7 @@ class WorkerHost:
         while True:
             try:
                 self._report()
-                swept = jobs.sweep(self.runtime.db, self.runtime.doorbell)
+                swept = self._sweep()
                 if swept.requeued or swept.given_up or swept.rung:
                     log.info("%s", swept)
                 if QUEUE_CPU in self.queues:
@@ -171,6 +212,26 @@ class WorkerHost:
             # A little apart from one another, or a fleet that started together would sweep together.
             if self.stopping.wait(interval_s * random.uniform(0.8, 1.2)):
                 return
+
+    def _sweep(self) -> jobs.SweepReport:
+        """Take back jobs of workers that died: on this system at once, elsewhere when their leases end."""
+        with self.runtime.db.read() as session:
+            gone = workers_seen.gone(session)
+        swept = jobs.sweep(self.runtime.db, self.runtime.doorbell, gone)
+        if gone:
+            log.warning("workers died: %s", ", ".join(gone))
+            with self.runtime.db.begin() as session:
+                workers_seen.bury(session, gone)
+        return swept
+
+    def _look_around(self) -> None:
+        """Whether other hosts could do what went wrong on this one; asked now and then."""
+        if time.monotonic() - self._looked_around_at < self.settings.sweep_interval_s:
+            return
+        with self.runtime.db.read() as session:
+            others = jobs.has_other_hosts(session, jobs.host_of(self.name))
+        self.engine.avoiding = jobs.host_of(self.name) if others else None
+        self._looked_around_at = time.monotonic()
 
     def _ring_for_unread(self) -> None:
         """CAD files that nobody has looked into, their messages lost: ring again, once a minute."""
@@ -206,7 +267,8 @@ class WorkerHost:
         device = self.settings.device if engine is None else engine.device_name
         loaded = None if engine is None else engine.loaded_model
         with self.runtime.db.begin() as session:
-            workers_seen.report(session, workers_seen.WorkerReport(self.name, self.queues, device, loaded))
+            told = workers_seen.WorkerReport(self.name, self.queues, device, loaded, self._process)
+            workers_seen.report(session, told)
 
     def _leave_if_stuck(self) -> None:
         """End the process when a batch hangs past the hard limit: a thread cannot be stopped by force."""
@@ -215,3 +277,14 @@ class WorkerHost:
         if since is not None and time.monotonic() - since > self.settings.hard_time_limit_s:
             log.critical("a batch hangs for over %d s: leaving", self.settings.hard_time_limit_s)
             os._exit(EXIT_STUCK)
+
+
+def limit_memory(limit_bytes: int) -> None:
+    """Have allocations fail beyond that (0: never), which ends a job; the kernel would end the process.
+
+    RLIMIT_DATA counts what is writable and the process's own. RLIMIT_AS would count address space, too, of
+    which CUDA reserves more than there is memory. The hard limit stays, for children that have their own.
+    """
+    if limit_bytes:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, hard))

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from sqlalchemy import Select, func, literal_column, or_, select, update
+from sqlalchemy import Row, Select, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
-from mfgviz.errors import BrokerUnavailableError, IllegalMoveError
-from mfgviz.jobs.queries import IS_READY, get
+from mfgviz.errors import (
+    BrokerUnavailableError,
+    IllegalMoveError,
+    JobCrashesWorkersError,
+    MfgvizError,
+    WorkerLostError,
+)
+from mfgviz.jobs.queries import IS_READY, get, host_of
 from mfgviz.jobs.turns import take_turns
 from mfgviz.journal import audit, emit
 from mfgviz.queue import TASK_RENDER, Doorbell
 from mfgviz.records import Attempt, RenderJob, utcnow
 from mfgviz.vocabulary import QUEUE_GPU, AttemptOutcome, EventKind, JobState
 
+# Of a running job whose worker is not there any more: id, lease token, whether it may be tried again, whether
+# it was cancelled, whether it ran beside others, crashes so far, the host of the last.
+LostQuery: TypeAlias = Select[int, str | None, bool, bool, bool, int, str | None]
+LostRow: TypeAlias = Row[int, str | None, bool, bool, bool, int, str | None]
 SWEEP_LIMIT = 500
 # Enough messages to wake every idle worker; each worker rings on for the rest.
 RING_AT_MOST = 64
@@ -84,6 +96,8 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
         update(RenderJob)
         .where(RenderJob.id == job_id, RenderJob.state == job.state)
         .values(
+            crashes=0,
+            avoid_host=None,
             turn=turn,
             state=JobState.QUEUED,
             cancel_requested=False,
@@ -98,66 +112,113 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
     audit(session, actor, "job.retried", f"job {job_id}")
 
 
-def sweep(db: Database, doorbell: Doorbell | None) -> SweepReport:
+def sweep(db: Database, doorbell: Doorbell | None, gone: Sequence[str] = ()) -> SweepReport:
     """Take jobs from workers that died, and ring for jobs whose messages may be lost.
 
+    Leases of the workers named by `gone`, which are known to be dead, are not waited for.
     Safe to run anywhere, any number of times, at the same time.
     """
     with db.begin() as session:
-        requeued, given_up = _take_back(session)
+        requeued, given_up = _take_back(session, gone)
     return SweepReport(requeued, given_up, _ring_again(db, doorbell) if doorbell else 0)
 
 
-def overdue_query() -> Select[int, str | None]:
+def overdue_query() -> LostQuery:
     """The production query for jobs whose lease has run out, the longest first."""
     return (
-        select(RenderJob.id, RenderJob.lease_token)
-        .where(RenderJob.state == literal_column("'running'"), RenderJob.lease_until < utcnow())
+        _running_query()
+        .where(RenderJob.lease_until < utcnow())
         .order_by(RenderJob.lease_until)
         .limit(SWEEP_LIMIT)
+    )
+
+
+def orphans_query(gone: Sequence[str]) -> LostQuery:
+    """The production query for jobs of workers that are known to be dead, whatever their leases say."""
+    theirs = select(Attempt.id).where(
+        Attempt.job_id == RenderJob.id,
+        Attempt.lease_token == RenderJob.lease_token,
+        Attempt.worker.in_(gone),
+    )
+    return _running_query().where(theirs.exists()).limit(SWEEP_LIMIT)
+
+
+def _running_query() -> LostQuery:
+    return (
+        select(
+            RenderJob.id,
+            RenderJob.lease_token,
+            (RenderJob.attempts_made < RenderJob.max_attempts).label("attempts_left"),
+            RenderJob.cancel_requested,
+            RenderJob.shares_lease,
+            RenderJob.crashes,
+            RenderJob.avoid_host,
+        )
+        .where(RenderJob.state == literal_column("'running'"))
         .with_for_update(skip_locked=True)
     )
 
 
-def _take_back(session: Session) -> tuple[int, int]:
-    overdue = session.execute(overdue_query()).all()
-    if not overdue:
-        return 0, 0
-    ids, tokens = [row.id for row in overdue], [row.lease_token for row in overdue]
-    cause = "The worker stopped answering: it died, was cut off, or was stopped by force."
-    session.execute(
+def _take_back(session: Session, gone: Sequence[str]) -> tuple[int, int]:
+    """How many were queued again, and how many given up."""
+    queries = [overdue_query(), *([orphans_query(gone)] if gone else [])]
+    lost = {row.id: row for query in queries for row in session.execute(query)}
+    ended = [_end_lost(session, job) for job in lost.values()]
+    return ended.count(JobState.QUEUED), ended.count(JobState.FAILED)
+
+
+def _end_lost(session: Session, job: LostRow) -> JobState:
+    """Queue it again, to be run alone and on another host first; or give it up, where it is to blame.
+
+    Who is lost in a batch is not counted an attempt: one of its neighbours may have crashed the worker.
+    """
+    cause: MfgvizError = WorkerLostError()
+    worker = session.scalar(
         update(Attempt)
-        .where(Attempt.job_id.in_(ids), Attempt.lease_token.in_(tokens))
+        .where(Attempt.job_id == job.id, Attempt.lease_token == job.lease_token)
         .values(
-            outcome=AttemptOutcome.LOST, finished_at=utcnow(), error_code="worker-lost", error_message=cause
+            outcome=AttemptOutcome.LOST,
+            finished_at=utcnow(),
+            error_code=cause.code,
+            error_message=cause.message,
         )
+        .returning(Attempt.worker)
         .execution_options(synchronize_session=False)
     )
-    freed = {"lease_token": None, "lease_until": None, "error_code": "worker-lost", "error_message": cause}
-    mine = RenderJob.id.in_(ids)
-    stopped = mine & RenderJob.cancel_requested
-    spent = mine & ~RenderJob.cancel_requested & (RenderJob.attempts_made >= RenderJob.max_attempts)
-    left = mine & ~RenderJob.cancel_requested & (RenderJob.attempts_made < RenderJob.max_attempts)
-    moves = (
-        (stopped, {"state": JobState.CANCELLED, "finished_at": utcnow()}),
-        (spent, {"state": JobState.FAILED, "finished_at": utcnow()}),
-        (left, {"state": JobState.QUEUED, "step": 0, "rung_at": None, "available_at": utcnow()}),
-    )
-    counts = []
-    for condition, values in moves:
-        moved = session.execute(
-            update(RenderJob)
-            .where(condition, RenderJob.state == JobState.RUNNING)
-            .values({**freed, **values})
-            .returning(RenderJob.id, RenderJob.revision_id, RenderJob.requester)
-            .execution_options(synchronize_session=False)
-        ).all()
-        counts.append(len(moved))
-        if values["state"] is JobState.FAILED:
-            for row in moved:
-                told = {"job": row.id, "code": "worker-lost"}
-                emit(session, EventKind.JOB_FAILED, row.requester, told, row.revision_id)
-    return counts[2], counts[1]
+    host = host_of(worker or "")
+    repeated = job.crashes > 0 and not job.shares_lease
+    moved: dict[str, Any]
+    if job.cancel_requested:
+        moved = {"state": JobState.CANCELLED, "finished_at": utcnow()}
+    elif not job.shares_lease and (not job.attempts_left or (repeated and job.avoid_host != host)):
+        if repeated:
+            hosts = " and ".join(sorted({host, job.avoid_host or host}))
+            cause = JobCrashesWorkersError(
+                f"Workers died {job.crashes + 1} times when they ran it, on {hosts}."
+            )
+        moved = {"state": JobState.FAILED, "finished_at": utcnow()}
+    else:
+        moved = {"state": JobState.QUEUED, "step": 0, "rung_at": None, "available_at": utcnow()}
+        moved["attempts_made"] = RenderJob.attempts_made - int(job.shares_lease)
+    ended = session.execute(
+        update(RenderJob)
+        .where(RenderJob.id == job.id, RenderJob.state == JobState.RUNNING)
+        .values(
+            lease_token=None,
+            lease_until=None,
+            crashes=RenderJob.crashes + 1,
+            avoid_host=host,
+            error_code=cause.code,
+            error_message=f"{cause.message} {cause.remedy}".strip(),
+            **moved,
+        )
+        .returning(RenderJob.requester, RenderJob.revision_id)
+        .execution_options(synchronize_session=False)
+    ).one()
+    if moved["state"] is JobState.FAILED:
+        told = {"job": job.id, "code": cause.code}
+        emit(session, EventKind.JOB_FAILED, ended.requester, told, ended.revision_id)
+    return JobState(moved["state"])
 
 
 def _ring_again(db: Database, doorbell: Doorbell) -> int:

@@ -22,6 +22,8 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
+    or_,
     select,
     update,
 )
@@ -29,31 +31,41 @@ from sqlalchemy.orm import Session
 
 from mfgviz import reviews
 from mfgviz.database import Database
-from mfgviz.errors import IllegalMoveError, InvalidInputError, LeaseLostError, MfgvizError
-from mfgviz.jobs.queries import IS_READY
+from mfgviz.errors import (
+    IllegalMoveError,
+    InvalidInputError,
+    LeaseLostError,
+    MfgvizError,
+    OutOfMemoryError,
+)
+from mfgviz.jobs.queries import IS_READY, has_other_hosts, host_of
 from mfgviz.journal import emit
 from mfgviz.records import Attempt, RenderJob, Rendition, utcnow
 from mfgviz.requests import RenderRequest
 from mfgviz.vocabulary import JOB_MOVES, AttemptOutcome, EventKind, FidelityPolicy, FidelityVerdict, JobState
 
-# What a claim looks at of a waiting job: id, priority, model, batch key, images, available_at, now.
-WaitingQuery: TypeAlias = Select[int, int, str, str, int, datetime, datetime]
-WaitingRow: TypeAlias = Row[int, int, str, str, int, datetime, datetime]
+# What a claim looks at of a waiting job: id, priority, model, batch key, images, crashes, available_at, now.
+WaitingQuery: TypeAlias = Select[int, int, str, str, int, int, datetime, datetime]
+WaitingRow: TypeAlias = Row[int, int, str, str, int, int, datetime, datetime]
 
 # How far a claim looks past the first job: for batch mates, and for the model it has loaded.
 CLAIM_WINDOW = 32
 # A job that has waited this long is served next, whatever model is loaded.
 AFFINITY_PATIENCE_S = 30.0
+# A job that other hosts should try first is left to them for this long.
+AVOID_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who claims, and what suits them."""
+    """Who claims, and what suits them. With `avoiding`, the claimant's host, jobs that went wrong there are
+    left to others for a while: set it where there are others."""
 
     worker: str
     max_images: int = 4
     loaded_model: str | None = None
     lease_s: float = 60.0
+    avoiding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,7 @@ class Claim:
     token: str
     lease_s: float
     jobs: tuple[ClaimedJob, ...]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +118,39 @@ class NewRendition:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed, and whether it may be tried again, after how long."""
+    """Why an attempt failed, and whether it may be tried again, after how long; `elsewhere`: once, on
+    another host, where there is one."""
 
     code: str
     message: str
     retryable: bool
     delay_s: float = 0.0
+    elsewhere: bool = False
 
     @classmethod
     def of(cls, error: MfgvizError, delay_s: float) -> Failure:
         """The failure that an error of ours stands for."""
-        return cls(error.code, f"{error.message} {error.remedy}".strip(), error.retryable, delay_s)
+        message = f"{error.message} {error.remedy}".strip()
+        return cls(error.code, message, error.retryable, delay_s, isinstance(error, OutOfMemoryError))
 
 
-def claim_window(size: int = CLAIM_WINDOW) -> WaitingQuery:
+def claim_window(size: int = CLAIM_WINDOW, avoiding: str | None = None) -> WaitingQuery:
     """The production query of a claim: the front of the queue, row locks taken, locked rows skipped.
 
     The state is a literal, so that the planner can prove the partial index
     `ix_render_jobs_ready` from a prepared statement too; that index is already in the order asked
     for, so PostgreSQL reads `size` rows of it and sorts nothing. The requests themselves, which are
-    long, are read for the chosen jobs alone.
+    long, are read for the chosen jobs alone. Jobs that avoid the host are few: each has crashed there.
     """
+    suits = (
+        literal_column("true")
+        if avoiding is None
+        else or_(
+            RenderJob.avoid_host.is_(None),
+            RenderJob.avoid_host != avoiding,
+            RenderJob.available_at <= utcnow(-AVOID_PATIENCE_S),
+        )
+    )
     return (
         select(
             RenderJob.id,
@@ -133,10 +158,11 @@ def claim_window(size: int = CLAIM_WINDOW) -> WaitingQuery:
             RenderJob.model_name,
             RenderJob.batch_key,
             RenderJob.images,
+            RenderJob.crashes,
             RenderJob.available_at,
             utcnow().label("now"),
         )
-        .where(IS_READY, RenderJob.available_at <= utcnow())
+        .where(IS_READY, RenderJob.available_at <= utcnow(), suits)
         .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
         .limit(size)
         .with_for_update(skip_locked=True)
@@ -154,7 +180,7 @@ def claim(db: Database, claimant: Claimant) -> Claim | None:
 def _take(db: Database, claimant: Claimant) -> Claim | None:
     """One batch; without a job where none of its requests could be read."""
     with db.begin() as session:
-        waiting = session.execute(claim_window()).all()
+        waiting = session.execute(claim_window(avoiding=claimant.avoiding)).all()
         if not waiting:
             return None
         batch = _choose(waiting, claimant)
@@ -168,6 +194,7 @@ def _take(db: Database, claimant: Claimant) -> Claim | None:
                 lease_token=token,
                 lease_until=utcnow(claimant.lease_s),
                 attempts_made=RenderJob.attempts_made + 1,
+                shares_lease=len(batch) > 1,
                 step=0,
                 started_at=utcnow(),
                 error_code=None,
@@ -186,7 +213,7 @@ def _take(db: Database, claimant: Claimant) -> Claim | None:
         )
         rows = sorted(taken, key=lambda row: batch.index(row.id))
         session.execute(_open_attempts(token, claimant.worker))
-        claimed = Claim(token, claimant.lease_s, ())
+        claimed = Claim(token, claimant.lease_s, (), host_of(claimant.worker))
         jobs = tuple(job for row in rows if (job := _read(session, claimed, row)) is not None)
     return replace(claimed, jobs=jobs)
 
@@ -302,7 +329,10 @@ def fail(db: Database, claim: Claim, job_id: int, failure: Failure) -> JobState:
         job = session.scalar(select(RenderJob).where(RenderJob.id == job_id, _held(claim)).with_for_update())
         if job is None:
             raise LeaseLostError(f"Job {job_id} is not held by this worker any more.")
-        if failure.retryable and job.attempts_made < job.max_attempts and not job.cancel_requested:
+        left = job.attempts_made < job.max_attempts and not job.cancel_requested
+        if failure.elsewhere and left and not job.avoid_host and has_other_hosts(session, claim.host):
+            state = _requeue(session, claim, job_id, AttemptOutcome.FAILED, failure, avoid_host=claim.host)
+        elif failure.retryable and left:
             delay_s = failure.delay_s * 2 ** (job.attempts_made - 1)
             state = _requeue(session, claim, job_id, AttemptOutcome.FAILED, failure, delay_s=delay_s)
         else:
@@ -337,8 +367,10 @@ def _choose(waiting: Sequence[WaitingRow], claimant: Claimant) -> list[int]:
         if suited is not None and waited_s < AFFINITY_PATIENCE_S:
             lead = suited
     batch, images = [lead.id], lead.images
+    if lead.crashes:  # whether it is to blame shows when it runs alone, and its neighbours pay for nothing
+        return batch
     for job in waiting:
-        alike = job is not lead and job.batch_key == lead.batch_key
+        alike = job is not lead and job.batch_key == lead.batch_key and not job.crashes
         if alike and images + job.images <= claimant.max_images:
             batch.append(job.id)
             images += job.images
@@ -392,6 +424,7 @@ def _requeue(
     *,
     delay_s: float = 0.0,
     counted: bool = True,
+    avoid_host: str | None = None,
 ) -> JobState:
     _move(JobState.RUNNING, JobState.QUEUED)
     returned = session.scalar(
@@ -405,6 +438,7 @@ def _requeue(
             step=0,
             available_at=utcnow(delay_s),
             attempts_made=RenderJob.attempts_made - (0 if counted else 1),
+            avoid_host=func.coalesce(avoid_host, RenderJob.avoid_host),
             error_code=cause.code,
             error_message=cause.message[:2000],
         )

@@ -95,6 +95,16 @@ def live_workers(session: Session, queue: str = QUEUE_GPU) -> list[Worker]:
     return [worker for worker in session.scalars(query) if queue in worker.queues.split(",")]
 
 
+def host_of(worker: str) -> str:
+    """The host in a worker's name."""
+    return worker.partition(":")[0]
+
+
+def has_other_hosts(session: Session, host: str, queue: str = QUEUE_GPU) -> bool:
+    """Whether a worker of that queue lives on another host."""
+    return any(host_of(worker.name) != host for worker in live_workers(session, queue))
+
+
 def why(session: Session, job_id: int) -> WaitReport:
     """Why the job waits, or what became of it. Raises JobNotFoundError."""
     job = get(session, job_id)
@@ -151,6 +161,8 @@ def _told_of_waiting(
     if not_before is not None:
         cause = f" after: {job.error_message}" if job.error_message else ""
         return f"It is tried again at {not_before:%H:%M:%S} UTC{cause}"
+    if job.avoid_host and any(host_of(worker) != job.avoid_host for worker in workers):
+        return f"It went wrong on {job.avoid_host}: other hosts are asked first."
     if ahead:
         first = "1 job is" if ahead == 1 else f"{ahead} jobs are"
         return f"{first} served first; {len(workers)} worker(s) could take it."

@@ -217,6 +217,10 @@ class RenderJob(Record):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     attempts_made: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int] = mapped_column(default=3)
+    # Attempts that were lost with their worker. Such a job runs alone, and on other hosts than that first.
+    crashes: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    avoid_host: Mapped[str | None] = mapped_column(String(256))
+    shares_lease: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     batch_id: Mapped[int | None] = mapped_column(ForeignKey("batches.id", ondelete="RESTRICT"))
     held: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     step: Mapped[int] = mapped_column(default=0)
@@ -355,6 +359,8 @@ class Worker(Record):
     device: Mapped[str] = mapped_column(String(256))
     loaded_model: Mapped[str | None] = mapped_column(String(64))
     version: Mapped[str] = mapped_column(String(64))
+    # By which a process of the same system can tell whether this one lives; null where none can.
+    process: Mapped[str | None] = mapped_column(String(256))
     started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mfgviz.geometry_intake import take_file
 from mfgviz.models_folder import ModelSpec
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
+from tests.support import rough_family
 from tests.support.servers import Redis
 from tests.support.workers import WorkerProcess
 
@@ -62,12 +64,24 @@ def runtime(settings: Settings, tiny_model: tuple[ModelSpec, dict[str, object]])
 
 
 @pytest.fixture
+def rough(runtime: Runtime, tmp_path: Path) -> dict[str, str]:
+    """The rough model is recorded; the variables of processes that know its family."""
+    spec = rough_family.save_rough(tmp_path / "rough")
+    with runtime.db.begin() as session:
+        models.add_model(session, spec, rough_family.FAMILY.inspect(spec).as_json(), "ann")
+    return rough_family.install(tmp_path / "installed")
+
+
+@pytest.fixture
 def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
     """Starts worker processes; all are stopped at the end."""
     started: list[WorkerProcess] = []
 
-    def start(queues: str = "gpu,cpu") -> WorkerProcess:
-        worker = WorkerProcess(settings, tmp_path / f"worker{len(started)}.log", queues)
+    def start(
+        queues: str = "gpu,cpu", environment: dict[str, str] | None = None, **changed: object
+    ) -> WorkerProcess:
+        own = replace(settings, **changed)  # type: ignore[arg-type]
+        worker = WorkerProcess(own, tmp_path / f"worker{len(started)}.log", queues, environment or {})
         started.append(worker)
         return worker.start()
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import pickle
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import redis as redis_client
 from sqlalchemy import select
 
 from mfgviz import jobs, renditions
@@ -39,16 +34,6 @@ QUICK = Ask(
 )
 # Long enough to be interrupted: the tiny model makes some hundred steps a second.
 SLOW = replace(QUICK, mode=Mode.TEXT, image=None, num_inference_steps=1000, sampler="ddim", count=4)
-
-
-class _Touch:
-    """Unpickling it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self._path,))
 
 
 def submit(runtime: Runtime, *asks: Ask, ring: bool = True) -> list[int]:
@@ -231,55 +216,6 @@ def test_a_stored_file_is_read_by_a_cpu_worker(runtime: Runtime, start_worker: S
             return dict(session.get_one(Geometry, geometry_id).facts)
 
     assert eventually(facts, 60)["extent_x_mm"]
-
-
-def forge(content_type: str, body: str, **changed: object) -> str:
-    """A message as Celery would put it into Redis."""
-    header = {"lang": "py", "task": TASK_RENDER, "id": "x", "argsrepr": "", "kwargsrepr": "", **changed}
-    delivery = {"correlation_id": "x", "delivery_mode": 2, "delivery_tag": "t", "body_encoding": "base64",
-                "delivery_info": {"exchange": "", "routing_key": "gpu"}, "priority": 0}  # fmt: skip
-    return json.dumps(
-        {"body": body, "content-encoding": "utf-8", "content-type": content_type, "headers": header,
-         "properties": delivery}
-    )  # fmt: skip
-
-
-@ON_POSTGRESQL
-def test_forged_messages_kill_nothing_and_run_nothing(
-    runtime: Runtime, redis_server: Redis, start_worker: StartWorker, tmp_path: Path
-) -> None:
-    worker = start_worker()
-    trace = tmp_path / "unpickled"
-    call = base64.b64encode(pickle.dumps(_Touch(trace))).decode()
-    arguments = base64.b64encode(b'[["../../etc/passwd"], {}, {}]').decode()
-    forged = [
-        forge("application/x-python-serialize", call),
-        forge("application/json", base64.b64encode(b"not json").decode()),
-        forge("application/json", base64.b64encode(b"[[], {}, {}]").decode(), task="os.system"),
-        forge("application/json", arguments),
-    ]
-    with redis_client.Redis(unix_socket_path=str(redis_server.socket)) as client:
-        for text in forged:
-            client.lpush("mfgviz:gpu", text)
-    (job_id,) = submit(runtime, QUICK)
-    reaches(runtime, job_id, JobState.SUCCEEDED, 60)
-    assert worker.process is not None
-    assert worker.process.poll() is None
-    assert not trace.exists()
-
-
-@ON_POSTGRESQL
-def test_what_is_no_message_at_all_ends_the_worker_and_loses_no_job(
-    runtime: Runtime, redis_server: Redis, start_worker: StartWorker
-) -> None:
-    worker = start_worker()
-    with redis_client.Redis(unix_socket_path=str(redis_server.socket)) as client:
-        client.lpush("mfgviz:gpu", "not json at all")
-    assert worker.process is not None
-    eventually(lambda: worker.process is not None and worker.process.poll() is not None, 60, "its end")
-    (job_id,) = submit(runtime, QUICK)
-    start_worker()  # as its supervisor does
-    reaches(runtime, job_id, JobState.SUCCEEDED, 60)
 
 
 def test_the_example_command_of_the_readme_starts_a_worker() -> None:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import select
 
+from mfgviz import workers_seen
 from mfgviz.local import environment_of, stop_process
 from mfgviz.records import Worker
 from mfgviz.runtime import Runtime
@@ -40,6 +41,7 @@ class WorkerProcess:
     settings: Settings
     log: Path
     queues: str = "gpu,cpu"
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> WorkerProcess:
@@ -47,7 +49,12 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", self.queues],
-                env={**os.environ, **environment_of(self.settings), "MFGVIZ_LOG_LEVEL": "INFO"},
+                env={
+                    **os.environ,
+                    **environment_of(self.settings),
+                    "MFGVIZ_LOG_LEVEL": "INFO",
+                    **self.environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -60,7 +67,7 @@ class WorkerProcess:
     def name(self) -> str:
         """As the worker names itself."""
         assert self.process is not None
-        return f"{os.uname().nodename}:{self.process.pid}"
+        return workers_seen.worker_name(self.settings, self.process.pid)
 
     def has_reported(self) -> bool:
         """Whether it is in the table of workers."""

@@ -1,0 +1,117 @@
+"""A model family that does what its prompt says: dies, hangs, eats memory. Installed by an entry point of its
+own into the worker processes of tests alone (`install`)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mfgviz.models_folder import ModelSpec, spec_digest
+from mfgviz.vocabulary import Mode
+from workers.families.protocol import Capabilities, Image, OnStep, SampleBatch, StepInfo
+
+if TYPE_CHECKING:
+    from workers.devices import Device
+
+STEP_S = 0.01
+HOG_BYTES = 64 * 2**20
+# What the tests ask of a worker process beside its settings.
+TOGETHER, HANG_MAPS = "ROUGH_TOGETHER", "ROUGH_HANG_MAPS"
+
+
+@dataclass
+class RoughModel:
+    """Seeded noise; the words `die`, `hog`, `hang` and `slow` in a prompt are acted on at the first step."""
+
+    spec: ModelSpec
+    capabilities: Capabilities
+    memory_bytes: int = 1000
+
+    def sample(self, batch: SampleBatch, on_step: OnStep) -> list[Image]:
+        words = {word for prompt in batch.prompts for word in prompt.split()}
+        for step in range(1, batch.num_inference_steps + 1):
+            if "die" in words:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "hog" in words:
+                eat_all_memory()
+            if "hang" in words:
+                time.sleep(3600)
+            time.sleep(0.2 if "slow" in words else STEP_S)
+            on_step(StepInfo(step, batch.num_inference_steps))
+        shape = (batch.height, batch.width, 3)
+        return [np.random.default_rng(seed).integers(1, 255, shape, np.uint8) for seed in batch.seeds]
+
+    def cut_prompt(self, prompt: str) -> str:
+        del prompt
+        return ""
+
+    def tile_vae(self, *, enabled: bool) -> bool:
+        del enabled
+        return False
+
+    def unload(self) -> None:
+        """Nothing is held."""
+
+
+class RoughFamily:
+    """Loads for as many seconds as the file `load_s` of the model's folder says."""
+
+    name = "rough"
+
+    def inspect(self, spec: ModelSpec) -> Capabilities:
+        del spec
+        return Capabilities(frozenset(Mode), False, 8, 64, 1024 * 1024, 77, "ddim", 4, 1.0)
+
+    def load(self, spec: ModelSpec, device: Device) -> RoughModel:
+        del device
+        if (wait := Path(spec.source) / "load_s").exists():
+            time.sleep(float(wait.read_text()))
+        return RoughModel(spec, self.inspect(spec))
+
+
+def eat_all_memory() -> None:
+    """Touch memory until there is no more."""
+    eaten = []
+    while True:
+        eaten.append(np.ones(HOG_BYTES, np.uint8))
+
+
+def save_rough(folder: Path, load_s: float = 0) -> ModelSpec:
+    """A model of this family, its weights hashed."""
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"none" * 8)
+    if load_s:
+        (folder / "load_s").write_text(str(load_s))
+    spec = ModelSpec(folder.name, "rough", str(folder))
+    return ModelSpec(folder.name, "rough", str(folder), weights_digest=spec_digest(spec))
+
+
+def install(folder: Path) -> dict[str, str]:
+    """Make it known to the processes that get these variables."""
+    info = folder / "rough-1.0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rough\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mfgviz.families]\nrough = tests.support.rough_family:FAMILY\n")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent.parent.parent)])}
+
+
+def _change_worker() -> None:
+    """In a worker process: batches on a CPU as on a GPU, and maps that take for ever."""
+    from workers.engine import Engine
+    from workers.maps import MapsSource
+
+    if os.environ.get(TOGETHER):
+        Engine.batch_images = property(lambda _: int(os.environ[TOGETHER]))  # type: ignore[assignment]
+    if os.environ.get(HANG_MAPS):
+        MapsSource.maps = lambda *_: time.sleep(3600)  # type: ignore[assignment, method-assign, return-value]
+
+
+FAMILY = RoughFamily()
+if TOGETHER in os.environ or HANG_MAPS in os.environ:
+    _change_worker()
