@@ -31,13 +31,18 @@ def main() -> int:
     asked.add_argument("--again", type=Path, nargs="*", default=[])
     options = asked.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
+    goods = seeds()
     with tempfile.TemporaryDirectory() as name, House(Path(name).resolve()).lived_in() as house:
         if options.again:
             return _again(house, options.again)
         state = {"seed": options.seed, "next": options.start or 0}
         if options.seed is None:
-            state = json.loads(STATE.read_text()) if STATE.exists() else {"seed": random.randrange(2**32), "next": 0}
-        return _run(house, state["seed"], state["next"], options.files)
+            state = (
+                json.loads(STATE.read_text())
+                if STATE.exists()
+                else {"seed": random.randrange(2**32), "next": 0}
+            )
+        return _run(house, goods, state, options.files)
 
 
 def _again(house: House, files: list[Path]) -> int:
@@ -49,7 +54,8 @@ def _again(house: House, files: list[Path]) -> int:
     return int(broken > 0)
 
 
-def _run(house: House, seed: int, start: int, files: int) -> int:
+def _run(house: House, goods: dict[str, list[bytes]], state: dict[str, int], files: int) -> int:
+    seed, start = state["seed"], state["next"]
     print(f"seed {seed}, files {start} to {files}; --seed {seed} runs all of them again", flush=True)
     found: Counter[str] = Counter()
     broken = 0
@@ -66,7 +72,6 @@ def _run(house: House, seed: int, start: int, files: int) -> int:
     if start == 0:
         for trick, name, content in hostile_files():
             broken += note(trick.replace(" ", "-").replace("/", "-")[:60], name, content)
-    goods = seeds()
     for number in range(start, files):
         broken += note(f"{seed}-{number}", *fuzzed(seed, number, goods))
         STATE.write_text(json.dumps({"seed": seed, "next": number + 1}))

@@ -24,9 +24,13 @@ MODEL = (
 )
 TETRAHEDRON = (
     "<mesh><vertices>"
-    + "".join(f'<vertex x="{x}" y="{y}" z="{z}"/>' for x, y, z in ((0, 0, 0), (9, 0, 0), (0, 9, 0), (0, 0, 9)))
+    + "".join(
+        f'<vertex x="{x}" y="{y}" z="{z}"/>' for x, y, z in ((0, 0, 0), (9, 0, 0), (0, 9, 0), (0, 0, 9))
+    )
     + "</vertices><triangles>"
-    + "".join(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in ((0, 2, 1), (0, 1, 3), (1, 2, 3), (0, 3, 2)))
+    + "".join(
+        f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in ((0, 2, 1), (0, 1, 3), (1, 2, 3), (0, 3, 2))
+    )
     + "</triangles></mesh>"
 )
 
@@ -70,12 +74,21 @@ def _step() -> Iterator[tuple[str, str, bytes]]:
     good = (SAMPLES / "bracket.step").read_bytes()
     head, data = good.split(b"DATA;", 1)
     yield "exponential assembly", "part.step", exponential_step(16)
-    yield "names of control characters", "part.step", good.replace(b"Motor bracket", b"a\\X2\\0000001BD800\\X0\\b")
+    yield (
+        "names of control characters",
+        "part.step",
+        good.replace(b"Motor bracket", b"a\\X2\\0000001BD800\\X0\\b"),
+    )
     yield "a name of a megabyte", "part.step", good.replace(b"Motor bracket", b"x" * 2**20)
     yield "deep nesting", "part.step", head + b"DATA;\n#1=A(" + b"(" * 10**6 + b")" * 10**6 + b");" + data
-    yield "many entities", "part.step", head + b"DATA;" + b"".join(
-        b"#%d=CARTESIAN_POINT('',(0.,0.,0.));\n" % (10**6 + n) for n in range(50_000)
-    ) + data
+    yield (
+        "many entities",
+        "part.step",
+        head
+        + b"DATA;"
+        + b"".join(b"#%d=CARTESIAN_POINT('',(0.,0.,0.));\n" % (10**6 + n) for n in range(50_000))
+        + data,
+    )
     yield "a huge entity number", "part.step", good.replace(b"#10=", b"#18446744073709551617=")
     yield "a cycle", "part.step", head + b"DATA;\n#1=SHAPE_REPRESENTATION('',(#1),#1);\n" + data
     yield "UTF-16", "part.step", good.decode().encode("utf-16")
@@ -99,11 +112,15 @@ def _glb() -> Iterator[tuple[str, str, bytes]]:
     many = {"bufferView": 0, "componentType": 5126, "type": "VEC3"}
     yield "a huge count", "part.glb", triangle_glb(accessors=[{**many, "count": 2**40}])
     yield "a negative count", "part.glb", triangle_glb(accessors=[{**many, "count": -3}])
-    yield "zeros without a buffer", "part.glb", triangle_glb(
-        accessors=[{"componentType": 5126, "type": "VEC3", "count": 2**32}]
+    yield (
+        "zeros without a buffer",
+        "part.glb",
+        triangle_glb(accessors=[{"componentType": 5126, "type": "VEC3", "count": 2**32}]),
     )
-    yield "a view beyond its buffer", "part.glb", triangle_glb(
-        bufferViews=[{"buffer": 0, "byteOffset": 2**31, "byteLength": 36}]
+    yield (
+        "a view beyond its buffer",
+        "part.glb",
+        triangle_glb(bufferViews=[{"buffer": 0, "byteOffset": 2**31, "byteLength": 36}]),
     )
     yield "a node that is its own child", "part.glb", triangle_glb(nodes=[{"mesh": 0, "children": [0]}])
     chain = [{"children": [n + 1, n + 1]} for n in range(30)]
@@ -112,8 +129,16 @@ def _glb() -> Iterator[tuple[str, str, bytes]]:
     yield "a chain of nodes", "part.glb", triangle_glb(nodes=[*deep, {"mesh": 0}])
     yield "deep JSON", "part.glb", glb_of_text(b"[" * 100_000)
     yield "no scene", "part.glb", glb({"asset": {"version": "2.0"}})
-    yield "a chunk of 4 GiB", "part.glb", struct.pack("<4sII", b"glTF", 2, 2**32 - 1) + struct.pack("<I", 2**32 - 1)
-    yield "points that are not numbers", "part.glb", triangle_glb(nodes=[{"mesh": 0, "scale": [1e308, 1e308, 1e308]}])
+    yield (
+        "a chunk of 4 GiB",
+        "part.glb",
+        struct.pack("<4sII", b"glTF", 2, 2**32 - 1) + struct.pack("<I", 2**32 - 1),
+    )
+    yield (
+        "points that are not numbers",
+        "part.glb",
+        triangle_glb(nodes=[{"mesh": 0, "scale": [1e308, 1e308, 1e308]}]),
+    )
 
 
 def _zip() -> Iterator[tuple[str, str, bytes]]:
@@ -135,24 +160,37 @@ def _zip() -> Iterator[tuple[str, str, bytes]]:
     loop = '<object id="1"><components><component objectid="1"/></components></object>'
     yield "an object of itself", "part.3mf", model(objects=loop)
     yield "a zip bomb", "part.3mf", zipped({"3D/3dmodel.model": b"\0" * 300_000_000})
-    yield "a zip bomb beside the model", "part.3mf", zipped(
-        {"3D/3dmodel.model": b"<model/>", "3D/Textures/x.png": b"\0" * 300_000_000}
+    yield (
+        "a zip bomb beside the model",
+        "part.3mf",
+        zipped({"3D/3dmodel.model": b"<model/>", "3D/Textures/x.png": b"\0" * 300_000_000}),
     )
     good = model()
-    yield "names that leave the folder", "part.3mf", zipped(
-        {"3D/3dmodel.model": zipfile.ZipFile(io.BytesIO(good)).read("3D/3dmodel.model"), "../../evil.txt": b"x"}
+    yield (
+        "names that leave the folder",
+        "part.3mf",
+        zipped(
+            {
+                "3D/3dmodel.model": zipfile.ZipFile(io.BytesIO(good)).read("3D/3dmodel.model"),
+                "../../evil.txt": b"x",
+            }
+        ),
     )
     yield "overlapping entries", "part.3mf", overlapping()
-    yield "a hundred thousand entries", "part.3mf", zipped(
-        {f"{n}": b"" for n in range(100_000)} | {"3D/3dmodel.model": b""}, zipfile.ZIP_STORED
+    yield (
+        "a hundred thousand entries",
+        "part.3mf",
+        zipped({f"{n}": b"" for n in range(100_000)} | {"3D/3dmodel.model": b""}, zipfile.ZIP_STORED),
     )
     lying = bytearray(zipped({"3D/3dmodel.model": b"\0" * 300_000_000}))
     for mark, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         struct.pack_into("<I", lying, lying.find(mark) + place, 100)
     yield "an archive that understates itself", "part.3mf", bytes(lying)
     yield "no mesh", "part.3mf", model(objects='<object id="1"/>')
-    yield "corners that are not there", "part.3mf", model(
-        objects=f'<object id="1">{TETRAHEDRON}</object>'.replace('v3="1"', 'v3="99999999"')
+    yield (
+        "corners that are not there",
+        "part.3mf",
+        model(objects=f'<object id="1">{TETRAHEDRON}</object>'.replace('v3="1"', 'v3="99999999"')),
     )
 
 
@@ -169,10 +207,16 @@ def overlapping() -> bytes:
 
 def _fcstd() -> Iterator[tuple[str, str, bytes]]:
     payload = '<Property name="Proxy" type="App::PropertyPythonObject"><Python {}/></Property>'
-    yield "a Python module to import", "part.FCStd", document(payload.format('value="{}" module="os" class="x"'))
+    yield (
+        "a Python module to import",
+        "part.FCStd",
+        document(payload.format('value="{}" module="os" class="x"')),
+    )
     pickle = payload.format('value="(ios\\nsystem\\n" encoded="no"')
     yield "a pickle", "part.FCStd", document(pickle)
-    included = '<Property name="F" type="App::PropertyFileIncluded"><FileIncluded file="../../../evil"/></Property>'
+    included = (
+        '<Property name="F" type="App::PropertyFileIncluded"><FileIncluded file="../../../evil"/></Property>'
+    )
     yield "a file that leaves the folder", "part.FCStd", document(included)
     link = '<Property name="L" type="App::PropertyXLink"><XLink file="/etc/passwd" name="B"/></Property>'
     yield "a link to another document", "part.FCStd", document(link)
@@ -196,19 +240,39 @@ def _plain() -> Iterator[tuple[str, str, bytes]]:
     yield "points that are far away", "part.stl", b"\0" * 80 + struct.pack("<I", 1) + far
     near = struct.pack("<12fH", 0, 0, 1, 0, 0, 0, 1e-40, 0, 0, 0, 1e-40, 0, 0)
     yield "points without a distance", "part.stl", b"\0" * 80 + struct.pack("<I", 1) + near
-    yield "a solid without an end", "part.stl", b"solid a\nfacet normal 0 0 1\nouter loop\n" + b"vertex 0 0 0\n" * 10**5
+    yield (
+        "a solid without an end",
+        "part.stl",
+        b"solid a\nfacet normal 0 0 1\nouter loop\n" + b"vertex 0 0 0\n" * 10**5,
+    )
     head = "ply\nformat {} 1.0\nelement vertex {}\nproperty float x\nproperty float y\nproperty float z\n"
     end = "element face {}\nproperty list uchar int vertex_indices\nend_header\n"
     for form in ("ascii", "binary_little_endian"):
         for count in (10**12, -1, 2**63):
             text = (head + end).format(form, count, count)
             yield f"{count} points, {form}", "part.ply", text.encode() + b"0 0 0\n" * 5
-    yield "a list of lists", "part.ply", (head.format("ascii", 1) + "property list uint double x\nend_header\n").encode()
-    yield "corners that are not there", "part.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 999999999\nf -9 -8 -7\n"
-    yield "a material elsewhere", "part.obj", (
-        b"mtllib ../../../../etc/passwd\nmtllib http://127.0.0.1:9/x\nusemtl x\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+    yield (
+        "a list of lists",
+        "part.ply",
+        (head.format("ascii", 1) + "property list uint double x\nend_header\n").encode(),
     )
-    yield "a polygon of 100,000 corners", "part.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf " + b"1 2 3 " * 33_333 + b"\n"
+    yield (
+        "corners that are not there",
+        "part.obj",
+        b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 999999999\nf -9 -8 -7\n",
+    )
+    yield (
+        "a material elsewhere",
+        "part.obj",
+        (
+            b"mtllib ../../../../etc/passwd\nmtllib http://127.0.0.1:9/x\nusemtl x\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+        ),
+    )
+    yield (
+        "a polygon of 100,000 corners",
+        "part.obj",
+        b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf " + b"1 2 3 " * 33_333 + b"\n",
+    )
     yield "numbers of a megabyte", "part.obj", b"v " + b"9" * 2**20 + b" 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
     yield "a program", "part.step", b"\x7fELF" + b"\0" * 500
     yield "a script under a CAD name", "part.obj", b"#!/bin/sh\nrm -rf /\nv 1\n"
@@ -222,7 +286,11 @@ def _plain() -> Iterator[tuple[str, str, bytes]]:
         b"128,999999999,999999999,3,3,0,0,0,0,0,0.,1.;                           1P      1\n"
         b"S      1G      1D      2P      1                                        T      1\n"
     )  # fmt: skip
-    yield "counts beyond all", "part.brep", (
-        b"DBRep_DrawableShape\n\nCASCADE Topology V1, (c) Matra-Datavision\nLocations 999999999\n"
-        b"Curve2ds 2147483647\nCurves 1\n7 0 0 25 999999999 999999999 \nSurfaces 0\nTShapes 1\n"
+    yield (
+        "counts beyond all",
+        "part.brep",
+        (
+            b"DBRep_DrawableShape\n\nCASCADE Topology V1, (c) Matra-Datavision\nLocations 999999999\n"
+            b"Curve2ds 2147483647\nCurves 1\n7 0 0 25 999999999 999999999 \nSurfaces 0\nTShapes 1\n"
+        ),
     )

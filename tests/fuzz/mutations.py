@@ -16,7 +16,16 @@ from tests.fuzz.seeds import glb_of_text
 FLOATS = (
     b"NaN", b"nan", b"inf", b"-1.#INF", b"1E308", b"-1E308", b"1.E999", b"1e-320", b"0.", b"-0.", b"1e30", b"1E9",
 )  # fmt: skip
-INTEGERS = (b"-1", b"0", b"2147483647", b"2147483648", b"4294967295", b"9223372036854775807", b"1000000000", b"7")
+INTEGERS = (
+    b"-1",
+    b"0",
+    b"2147483647",
+    b"2147483648",
+    b"4294967295",
+    b"9223372036854775807",
+    b"1000000000",
+    b"7",
+)
 WORDS = (0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7F800000, 0x7FC00000, 0xFF7FFFFF)
 STEP_TEXTS = (
     b"'\\X2\\0000\\X0\\'", b"'\\X2\\D800\\X0\\'", b"'\\X\\FF\\S\\'", b"'\x1b[2J'", b"'" + b"A" * 70000 + b"'", b"''''",
@@ -90,7 +99,9 @@ def _splice(rng: random.Random, content: bytes, other: bytes) -> bytes:
 # -- text -----------------------------------------------------------------------------------------------------
 def _numbers(rng: random.Random, content: bytes) -> bytes:
     found = list(re.finditer(rb"(?<![#\w.])[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", content))
-    for match in sorted(rng.sample(found, min(len(found), rng.choice((1, 1, 3, 40)))), key=lambda m: -m.start()):
+    for match in sorted(
+        rng.sample(found, min(len(found), rng.choice((1, 1, 3, 40)))), key=lambda m: -m.start()
+    ):
         new = rng.choice(FLOATS if b"." in match[0] else INTEGERS)
         content = content[: match.start()] + new + content[match.end() :]
     return content
@@ -115,8 +126,14 @@ def _ends(rng: random.Random, content: bytes) -> bytes:
     text = content.decode("latin-1")
     return rng.choice(
         (
-            content.replace(b"\n", b"\r\n"), content.replace(b"\n", b"\r"), content.replace(b"\n", b""),
-            text.encode("utf-16"), text.encode("utf-8") + b"\xff", content + content, content.upper(), content.lower(),
+            content.replace(b"\n", b"\r\n"),
+            content.replace(b"\n", b"\r"),
+            content.replace(b"\n", b""),
+            text.encode("utf-16"),
+            text.encode("utf-8") + b"\xff",
+            content + content,
+            content.upper(),
+            content.lower(),
         )  # fmt: skip
     )
 

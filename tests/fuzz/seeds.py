@@ -21,7 +21,7 @@ import FreeCAD, Part, sys
 document = FreeCAD.newDocument("made")
 box = document.addObject("Part::Box", "Base")
 scripted = document.addObject("Part::FeaturePython", "Scripted")
-scripted.addProperty("App::PropertyPythonObject", "Proxy")
+scripted.Proxy = {{"a": 1}}
 scripted.Shape = Part.makeCylinder(2, 30)
 document.recompute()
 document.saveAs({target!r})
@@ -53,7 +53,11 @@ def _steps(folder: Path) -> list[bytes]:
     writer = STEPControl_Writer()
     writer.Transfer(Block().shape(), STEPControl_AsIs)
     writer.Write(str(folder / "block.step"))
-    return [(folder / "block.step").read_bytes(), (SAMPLES / "flange.step").read_bytes(), _assembly(folder, 4)]
+    return [
+        (folder / "block.step").read_bytes(),
+        (SAMPLES / "flange.step").read_bytes(),
+        _assembly(folder, 4),
+    ]
 
 
 def _assembly(folder: Path, levels: int) -> bytes:
