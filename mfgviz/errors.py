@@ -581,18 +581,24 @@ class GeometryTooLargeError(GeometryError):
     default_remedy = "Raise MFGVIZ_GEOMETRY_MAX_BYTES, or simplify the part."
 
 
+class MeshTooLargeError(GeometryError):
+    """The CAD file's mesh has more triangles than allowed."""
+
+    default_remedy = "Raise MFGVIZ_GEOMETRY_MAX_TRIANGLES, or simplify the part."
+
+
 class NothingInViewError(InvalidRequestError):
     """The camera does not see the part."""
 
 
 class TessellationTimeoutError(GeometryError):
-    """The mesher did not finish in time."""
+    """The CAD file was not read in time."""
 
     default_remedy = "Raise MFGVIZ_TESSELLATION_TIMEOUT_S, or export the part again with healed surfaces."
 
 
 class TessellationMemoryError(GeometryError):
-    """The mesher needed more memory than allowed."""
+    """Reading the CAD file needed more memory than allowed."""
 
     default_remedy = "Raise MFGVIZ_TESSELLATION_MEMORY_BYTES, or simplify the part."
 

@@ -203,7 +203,7 @@ class Engine:
             grey = np.rint(maps.clay * 255).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
         content = self._runtime.blobs.get(conditioning.image)
-        image = provenance.open_image(content, "The starting image").convert("RGB")
+        image = provenance.starting_image(content, "The starting image")
         return np.asarray(image.resize((sampling.width, sampling.height), PilImage.Resampling.LANCZOS))
 
     # -- 3. the model ------------------------------------------------------------------------------------
@@ -242,8 +242,7 @@ class Engine:
         from workers.devices import sample_within_memory
 
         spec = self._spec(shots[0].job)
-        with self._pool.use(spec) as model:
-            verify_weights(spec)
+        with self._pool.use(spec, verify_weights) as model:
             chunks = in_chunks(shots, most)
             for number, chunk in enumerate(chunks):  # it grows by what is tried again
                 chunk = [s for s in chunk if s.job.id in keeper.open_jobs and not _made(opened, s)]  # noqa: PLW2901
