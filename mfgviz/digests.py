@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
+from typing import TypeVar
 
+T = TypeVar("T")
 AT_ONCE = 5_000
 _CACHE_KIB = 32 * 1024
 # Opens a bar for that much work (None: nobody knows), which is moved on by what it yields.
@@ -62,8 +64,8 @@ class DigestSet:
             yield from sorted(other.lacks(some))
 
 
-def in_batches(digests: Iterable[str], size: int) -> Iterator[list[str]]:
+def in_batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
     """As `itertools.batched`, which Python 3.11 has not."""
-    iterator = iter(digests)
+    iterator = iter(things)
     while some := list(islice(iterator, size)):
         yield some

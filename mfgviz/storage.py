@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CHUNK_BYTES = 1 << 20
-CONDEMNED = "condemned"
+CONDEMNED, DAMAGED = "condemned", "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,10 @@ class BlobStore:
     def delete_condemned(self, digest: str, day: date) -> None:
         """Delete a blob that was condemned on that day; one that was restored stays."""
         self._delete(_condemned_key(digest, day))
+
+    def isolate(self, digest: str) -> None:
+        """Move a damaged blob aside for good, so that its content can be stored again."""
+        self._move(_key(digest), f"{DAMAGED}/{digest}")
 
     def check(self) -> None:
         """Write and read a small blob, as proof that the store works. Errors as `put`."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mfgviz.cli.output import Output, command_output
+
+if TYPE_CHECKING:
+    from mfgviz.integrity import Problem
 
 
 @click.group()
@@ -66,21 +70,48 @@ def current(out: Output) -> None:
 
 
 @db.command()
+@click.option("--repair", is_flag=True, help="Mend what can be: lost pictures are rendered again.")
+@click.option("--verify", is_flag=True, help="Read every blob, and compare its content with its digest.")
 @command_output
-def check(out: Output) -> None:
-    """Compare the tables with those of this version.
+def check(out: Output, repair: bool, verify: bool) -> None:
+    """Compare the tables with those of this version, rows with one another, and rows with blobs.
+
+    Exits with 4 where damage is left.
 
     \b
-    Example: mfgviz db check
+    Example: mfgviz db check --verify
+      mfgviz db check --repair
     """
-    from mfgviz import schema
-    from mfgviz.errors import DatabaseNotMigratedError
+    from mfgviz import integrity, schema
+    from mfgviz.errors import DamagedError, DatabaseNotMigratedError
 
     schema.require_current(out.runtime.db)
-    found = schema.differences(out.runtime.db)
+    newer = schema.state(out.runtime.db).is_newer
+    found = [] if newer else schema.differences(out.runtime.db)
     if found:
         raise DatabaseNotMigratedError("The tables differ: " + "; ".join(found))
-    out.item({"differences": []}, "The tables are those of this version.")
+    done = integrity.check(out.runtime, out.actor, repair=repair, verify=verify, progress=out.progress)
+    problems = list(done.problems.values())
+    if out.as_json:
+        counts = {"rows": done.rows, "blobs": done.blobs, "repair": repair, "verify": verify}
+        out.item({"differences": found, **counts, "problems": [one.as_json() for one in problems]})
+    else:
+        tables = "The tables are a newer version's" if newer else "The tables are those of this version"
+        click.echo(f"{tables}. Looked at {done.rows:,} rows and {done.blobs:,} blobs.")
+        for one in problems:
+            click.echo(_problem_line(one))
+    if done.left:
+        told = "; ".join(
+            f"{one.kind} ({one.found - one.mended:,}): {', '.join(one.left)}" for one in done.left
+        )
+        kept = "It could not be mended. Restore a backup, or add what is lost again." if repair else None
+        raise DamagedError(f"There is damage: {told}.", remedy=kept)
+
+
+def _problem_line(one: Problem) -> str:
+    mended = f", {one.mended:,} of them mended" if one.mended else ""
+    mark = "note" if one.is_harmless else "FAIL" if one.is_left else "ok  "
+    return f"{mark}  {one.found:,} {one.what}{mended} ({one.kind})"
 
 
 @db.command("collect-blobs")

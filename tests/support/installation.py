@@ -55,7 +55,7 @@ def finish(runtime: Runtime, job_id: int) -> int:
     kept = [
         renditions.store(
             runtime.blobs,
-            Image.new("RGB", (64, 64), (200, len(shown.part_number), index)),
+            Image.new("RGB", (64, 64), (200, len(shown.part_number), 100 * index)),
             shown,
             Made(index, job.request.sampling.seed + index),
             {"torch": "2"},
