@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 
 from mfgviz import models, toolbox
@@ -32,7 +32,8 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 # Whoever waits for a lock on a table of PostgreSQL keeps all others waiting behind it. So a migration waits
 # for a moment only, lets them pass, and tries again.
 LOCK_TIMEOUT_MS, LOCK_PAUSE_S, LOCK_TRIES = 2_000, 1.0, 40
-LOCK_NOT_AVAILABLE = "55P03"
+# SQLSTATE of a lock that was not got in time, and of a deadlock.
+BUSY = ("55P03", "40P01")
 # "mfgviz", as a number: one migrates at a time.
 ONE_AT_A_TIME = 0x6D666776697A
 
@@ -127,7 +128,7 @@ def _connect(db: Database, *, read_only: bool = False) -> Iterator[Connection]:
         with db.engine.connect().execution_options(**{READ_ONLY: read_only}) as connection:
             yield connection
     except DBAPIError as error:
-        is_busy = getattr(error.orig, "sqlstate", "") == LOCK_NOT_AVAILABLE
+        is_busy = getattr(error.orig, "sqlstate", "") in BUSY
         translated = None if is_busy else translate(error, db.url)
         if translated is None:
             raise
@@ -145,7 +146,7 @@ def _run(db: Database, action: Callable[[Config], None]) -> SchemaState:
             with _connect(db) as connection, _patient(connection):
                 return _migrate(connection, action)
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", "") != LOCK_NOT_AVAILABLE:
+            if getattr(error.orig, "sqlstate", "") not in BUSY:
                 raise
             log.warning("a table is in use: the migration lets others pass (%d of %d)", attempt, LOCK_TRIES)
             time.sleep(LOCK_PAUSE_S)
@@ -153,6 +154,15 @@ def _run(db: Database, action: Callable[[Config], None]) -> SchemaState:
         f"A migration did not get a lock within {LOCK_TRIES} tries: a long transaction holds the table.",
         remedy="End what pg_stat_activity shows with an old xact_start, then run it again.",
     )
+
+
+def _wait_longer(_connection: Any, cursor: Any, statement: str, *_others: Any) -> None:
+    """An index that is made concurrently may wait as long as it takes: nobody waits behind it. Nor may what
+    follows in that migration be tried again, for what preceded is committed by then."""
+    if "CONCURRENTLY" in statement:
+        cursor.execute("SET lock_timeout = 0")
+    elif "alembic_version" in statement:
+        cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
 
 
 def _migrate(connection: Connection, action: Callable[[Config], None]) -> SchemaState:
@@ -179,9 +189,11 @@ def _patient(connection: Connection) -> Iterator[None]:
         connection.commit()
 
     say(f"SET lock_timeout = {LOCK_TIMEOUT_MS}", f"SELECT pg_advisory_lock({ONE_AT_A_TIME})")
+    event.listen(connection, "before_cursor_execute", _wait_longer)
     try:
         yield
     finally:
+        event.remove(connection, "before_cursor_execute", _wait_longer)
         connection.rollback()
         say(f"SELECT pg_advisory_unlock({ONE_AT_A_TIME})", "RESET lock_timeout")
 
