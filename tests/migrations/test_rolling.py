@@ -91,7 +91,7 @@ class Version:
         return int(answer["job"])
 
 
-SMALL = ("--width", "64", "--height", "64", "--steps", "2")
+SMALL = ("--size", "64", "--steps", "2")
 
 
 def before_the_newest_migration(folder: Path) -> Path | None:
