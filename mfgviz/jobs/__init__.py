@@ -5,7 +5,7 @@ a running job, the lease token) that it moves from; `vocabulary.JOB_MOVES` is th
 """
 
 from mfgviz.jobs.batches import cancel_batch, get_batch, hold, hold_job, queued_jobs, release
-from mfgviz.jobs.control import SweepReport, cancel, retry, sweep
+from mfgviz.jobs.control import SweepReport, cancel, close_attempts, retry, sweep
 from mfgviz.jobs.leases import (
     Claim,
     Claimant,
@@ -53,6 +53,7 @@ __all__ = [
     "cancel",
     "cancel_batch",
     "claim",
+    "close_attempts",
     "complete",
     "confirm_cancel",
     "fail",
