@@ -654,6 +654,12 @@ class StorageUnavailableError(UnavailableError):
         return cls(f"{folder} cannot be written: {error.strerror}.", remedy=remedy)
 
 
+class DamagedBlobError(StorageUnavailableError):
+    """A blob is not what its name says."""
+
+    default_remedy = "Restore it from a backup."
+
+
 class ServerUnavailableError(UnavailableError):
     """The server does not answer."""
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from mfgviz import models, toolbox
-from mfgviz.database import READ_ONLY, Database, translate
+from mfgviz.database import READ_ONLY, Database, translate, without_time_limit
 from mfgviz.errors import DatabaseNotMigratedError, InvalidInputError
 from mfgviz.models_folder import ModelSpec, find_source
 from mfgviz.records import Record
@@ -115,7 +115,8 @@ def _run(db: Database, action: Callable[[Config], None]) -> SchemaState:
         config = _config()
         config.attributes["connection"] = connection
         try:
-            action(config)
+            with without_time_limit(connection):
+                action(config)
         except CommandError as error:
             raise InvalidInputError(f"The migration cannot be run: {error}.") from error
         connection.commit()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from mfgviz.errors import BlobNotFoundError, InvalidSettingError, StorageUnavailableError
+from mfgviz.errors import BlobNotFoundError, DamagedBlobError, InvalidSettingError, StorageUnavailableError
 from mfgviz.masking import mask_secret, mask_text
 from mfgviz.settings import Settings
 
@@ -69,7 +69,8 @@ class BlobStore:
 
         Raises:
             BlobNotFoundError: there is none.
-            StorageUnavailableError: it cannot be read, or is damaged.
+            StorageUnavailableError: it cannot be read.
+            DamagedBlobError: it is not what its digest says.
         """
         content = self._read(digest)
         if content is None and self.restore(digest):
@@ -77,10 +78,7 @@ class BlobStore:
         if content is None:
             raise BlobNotFoundError(f"The blob store {mask_secret(self.url)} has no blob {digest}.")
         if hashlib.sha256(content).hexdigest() != digest:
-            raise StorageUnavailableError(
-                f"The blob {digest} is damaged in {mask_secret(self.url)}.",
-                remedy="Restore it from a backup.",
-            )
+            raise DamagedBlobError(f"The blob {digest} is damaged in {mask_secret(self.url)}.")
         return content
 
     def exists(self, digest: str) -> bool:

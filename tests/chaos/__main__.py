@@ -32,6 +32,7 @@ def main() -> int:
     print(f"seed {run.seed}" + (f", {len(run.done)} rounds done before" if run.done else ""), flush=True)
     with tempfile.TemporaryDirectory(prefix="mfgviz-pg-") as folder:
         postgres = Postgres(Path(folder))
+        postgres.hurry()
         try:
             run.go_on(postgres)
         finally:

@@ -26,7 +26,9 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"width": 64, "height": 64, "num_inference_steps": 12, "mode": "text"},
     {"width": 96, "height": 64, "num_inference_steps": 20, "mode": "control"},
 )
-STUDIO_KINDS: tuple[dict[str, Any], ...] = ({"width": 256, "height": 256, "num_inference_steps": 4, "mode": "control"},)  # fmt: skip
+STUDIO_KINDS: tuple[dict[str, Any], ...] = (
+    {"width": 256, "height": 256, "num_inference_steps": 4, "mode": "control"},
+)
 ASK_AGAIN_SHARE, CANCEL_SHARE, RETRY_SHARE = 0.15, 0.08, 0.5
 
 

@@ -1,7 +1,7 @@
 """What goes wrong, by kind. Each is a function over the stage that does it and undoes it again.
 
-Which, when and how hard is drawn from the round's seed; what a fault did is noted with its times, so that every
-attempt that was lost can be laid at its door.
+Which, when and how hard is drawn from the round's seed; what a fault did is noted with its times, so that
+every attempt that was lost can be laid at its door.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -96,7 +97,7 @@ class Chaos:
         self._stage.kill_worker(slot, self._rng.uniform(0.2, 2.0))
 
     def _pause(self, injected: Injected) -> None:
-        """SIGSTOP for longer than the lease, then SIGCONT: it comes back and thinks that it holds its jobs."""
+        """SIGSTOP for longer than the lease, then SIGCONT: it comes back and thinks that it has its jobs."""
         slot = self._pick(injected)
         injected.details["busy"] = self._wait_until_busy(slot)
         self._stage.pause_worker(slot, LEASE_S + self._rng.uniform(0.6, 2.5))
@@ -197,8 +198,8 @@ class Chaos:
 
     # -- people ----------------------------------------------------------------------------------------------
     def _cancel_storm(self, injected: Injected) -> None:
-        """Many jobs are cancelled through all doors at once, some twice; then half of them are retried, by two
-        at the same time."""
+        """Many jobs are cancelled through all doors at once, some twice; then half of them are retried, by
+        two at the same time."""
         with self._stage.watching.db.read() as session:
             unfinished = (JobState.QUEUED, JobState.RUNNING)
             query = select(RenderJob.id).where(RenderJob.state.in_(unfinished)).order_by(RenderJob.id)
@@ -223,10 +224,8 @@ class Chaos:
 
     def _all_at_once(self, calls: list[tuple[str, str, list[int]]]) -> None:
         def call(door: str, what: str, ids: list[int]) -> None:
-            try:
+            with suppress(MfgvizError):  # it has ended, or was retried by the other: an answer as good
                 getattr(self._door(door), what)(ids)
-            except MfgvizError:
-                pass  # it has ended, or was retried by the other: an answer as good as any
 
         for kind, _, _ in calls:
             self._door(kind)

@@ -25,8 +25,8 @@ from mfgviz.vocabulary import FINAL_STATES, AttemptOutcome, EventKind, JobState
 from tests.chaos import family
 from tests.chaos.faults import OF_ALL, Injected
 
-# What may be the end of a job that could be rendered: its workers were taken away as often as it may be tried.
-CAUSES = frozenset({"worker-lost"})
+# What may be the end of a job that could be rendered: its workers were taken away as often as may be.
+CAUSES = frozenset({"worker-lost", "job-crashes-workers"})
 # A fault is felt a little after it is over: what was slow or cut is noticed then.
 AFTERMATH_S = 8.0
 
@@ -100,7 +100,7 @@ def check_all(evidence: Evidence) -> list[Checked]:
     return checked
 
 
-# -- jobs -----------------------------------------------------------------------------------------------------
+# -- jobs -------------------------------------------------------------------------------------------------
 @invariant("every job has ended")
 def _ended(evidence: Evidence) -> Iterator[Finding]:
     for job in evidence.jobs:
@@ -111,8 +111,12 @@ def _ended(evidence: Evidence) -> Iterator[Finding]:
 def _causes(evidence: Evidence) -> Iterator[Finding]:
     for job in evidence.jobs:
         if job.state == JobState.FAILED:
-            spent = job.attempts_made >= job.max_attempts and job.error_code in CAUSES
-            yield None if spent else f"job {job.id} failed: {job.error_code}: {job.error_message}"
+            lost = sum(one.outcome == AttemptOutcome.LOST for one in job.attempts)
+            yield (
+                None
+                if lost > 1 and job.error_code in CAUSES
+                else f"job {job.id} failed: {job.error_code}: {job.error_message}"
+            )
 
 
 @invariant("only what somebody cancelled is cancelled")
@@ -130,7 +134,7 @@ def _leases(evidence: Evidence) -> Iterator[Finding]:
         yield None if free else f"job {job.id} is leased still"
 
 
-# -- pictures -------------------------------------------------------------------------------------------------
+# -- pictures ---------------------------------------------------------------------------------------------
 @invariant("a job that succeeded has each of its pictures once, any other none")
 def _renditions(evidence: Evidence) -> Iterator[Finding]:
     for job in evidence.jobs:
@@ -174,7 +178,7 @@ def _exact(evidence: Evidence) -> Iterator[Finding]:
             yield None if same else f"picture {one.index} of job {job.id} is another one"
 
 
-# -- attempts -----------------------------------------------------------------------------------------------
+# -- attempts ---------------------------------------------------------------------------------------------
 @invariant("every attempt has ended")
 def _attempts_ended(evidence: Evidence) -> Iterator[Finding]:
     for attempt in evidence.attempts:
@@ -193,10 +197,16 @@ def _agree(evidence: Evidence) -> Iterator[Finding]:
             yield f"job {job.id} was tried again after it had succeeded: {outcomes}"
         elif [attempt.number for attempt in job.attempts] != list(range(1, len(outcomes) + 1)):
             yield f"attempts of job {job.id} are missing: {[attempt.number for attempt in job.attempts]}"
-        elif job.attempts_made != len(outcomes) - outcomes.count(AttemptOutcome.HANDED_BACK):
+        elif not _counted(outcomes) <= job.attempts_made <= _counted(outcomes, AttemptOutcome.LOST):
             yield f"job {job.id} counts {job.attempts_made} attempts, but has {outcomes}"
         else:
             yield None
+
+
+def _counted(outcomes: list[str], *others: AttemptOutcome) -> int:
+    """Attempts that count: not those handed back; those that were lost may."""
+    counted = (AttemptOutcome.SUCCEEDED, AttemptOutcome.FAILED, AttemptOutcome.CANCELLED, *others)
+    return sum(outcome in counted for outcome in outcomes)
 
 
 @invariant("no job was held by two workers at once")
@@ -263,7 +273,7 @@ def _failed_attempts(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-# -- what was told ------------------------------------------------------------------------------------------
+# -- what was told ----------------------------------------------------------------------------------------
 @invariant("a job's end is told once")
 def _events(evidence: Evidence) -> Iterator[Finding]:
     told: dict[EventKind, Counter[int]] = defaultdict(Counter)

@@ -225,9 +225,9 @@ def _standing(stage: Stage) -> tuple[int, int]:
 def _count(stage: Stage, report: Report) -> None:
     with stage.watching.db.read() as session:
         jobs = select(RenderJob.state, func.count()).group_by(RenderJob.state).order_by(RenderJob.state)
-        report.jobs = {state: count for state, count in session.execute(jobs)}
+        report.jobs = {row[0]: row[1] for row in session.execute(jobs)}
         attempts = select(Attempt.outcome, func.count()).group_by(Attempt.outcome).order_by(Attempt.outcome)
-        report.attempts = {outcome: count for outcome, count in session.execute(attempts)}
+        report.attempts = {row[0]: row[1] for row in session.execute(attempts)}
         report.pictures = session.scalar(select(func.count()).select_from(Rendition)) or 0
 
 

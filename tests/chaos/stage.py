@@ -73,11 +73,31 @@ class Disk:
 
 
 @dataclass
+class ChaosWorker(WorkerProcess):
+    """A worker process of another app, with an environment of its own."""
+
+    app: str = "workers.app"
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", self.app, "worker", "-Q", self.queues],
+                env=self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+@dataclass
 class Slot:
     """One worker of the fleet and its successors: a supervisor starts the next when one has ended."""
 
     number: int
-    worker: WorkerProcess
+    worker: ChaosWorker
     clock: Path
     started: float = 0.0
     left_alone: bool = False
@@ -151,6 +171,7 @@ class Stage:
             requester=REQUESTER,
             device="cpu",
             default_model="studio" if self.studio else family.NAME,
+            database_timeout_s=DATABASE_TIMEOUT_S,
             lease_s=LEASE_S,
             sweep_interval_s=0.5,
             retry_delay_s=0.3,
@@ -209,10 +230,8 @@ class Stage:
             clock = self.folder / f"clock{number}"
             environment = {**self.environment, **clock_environment(clock), "MFGVIZ_LOG_LEVEL": "INFO"}
             log = self.folder / f"worker{number}.log"
-            worker = WorkerProcess(
-                self.settings, log, app="workers.app" if self.studio else "tests.chaos.worker",
-                environment=environment,
-            )  # fmt: skip
+            app = "workers.app" if self.studio else "tests.chaos.worker"
+            worker = ChaosWorker(self.settings, log, app=app, variables=environment)
             slot = Slot(number, worker, clock)
             self.slots.append(slot)
             slot.launch()
@@ -262,7 +281,8 @@ def clock_environment(clock: Path) -> dict[str, str]:
     return {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_CACHE_DURATION": "1",
+        "NO_FAKE_STAT": "1",
         "DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }

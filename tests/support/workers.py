@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,27 +41,20 @@ class WorkerProcess:
     log: Path
     queues: str = "gpu,cpu"
     process: subprocess.Popen[bytes] | None = None
-    app: str = "workers.app"
-    environment: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> WorkerProcess:
         """Start it and wait until it has reported itself."""
-        self.launch()
-        eventually(self.has_reported, START_S, f"the worker's start; see {self.log}")
-        return self
-
-    def launch(self) -> None:
-        """Start it."""
-        environment = {**os.environ, **environment_of(self.settings), "MFGVIZ_LOG_LEVEL": "INFO"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", self.app, "worker", "-Q", self.queues],
-                env={**environment, **self.environment},
+                [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", self.queues],
+                env={**os.environ, **environment_of(self.settings), "MFGVIZ_LOG_LEVEL": "INFO"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        eventually(self.has_reported, START_S, f"the worker's start; see {self.log}")
+        return self
 
     @property
     def name(self) -> str:
