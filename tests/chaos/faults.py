@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -54,8 +54,11 @@ class Injected:
 class Chaos:
     """Injects faults into a stage, by a seed."""
 
-    def __init__(self, stage: Stage, seed: int, tell: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, stage: Stage, seed: int, kinds: Sequence[str], tell: Callable[[str], None] = print
+    ) -> None:
         self._stage, self._tell = stage, tell
+        self._kinds = [kind for kind in kinds if kind != "disk-full" or stage.disk.mounted]
         self._rng = random.Random(seed)
         self.injected: list[Injected] = []
         self._stolen: list[bytes] = []
@@ -65,7 +68,7 @@ class Chaos:
         """Every kind once in an order of the seed's, then kinds at random, until the time is over and nobody
         submits any more; heavy ones seldom."""
         deadline = time.monotonic() + seconds
-        kinds = self._left()
+        kinds = self._kinds
         waiting = self._rng.sample(kinds, len(kinds))
         while waiting or time.monotonic() < deadline:
             kind = waiting.pop() if waiting else self._rng.choice(kinds)
@@ -73,9 +76,6 @@ class Chaos:
             if not waiting and not still_busy() and time.monotonic() > deadline:
                 break
             time.sleep(self._rng.uniform(0.1, 0.8))
-
-    def _left(self) -> list[str]:
-        return [kind for kind in FAULTS if kind != "disk-full" or self._stage.disk.mounted]
 
     def inject(self, kind: str) -> None:
         """One fault, from its beginning to its end."""
@@ -121,7 +121,7 @@ class Chaos:
     def _wait_until_busy(self, slot: Slot) -> bool:
         """Whether the worker is amid a batch, after a little patience."""
         name = slot.name
-        for _ in range(60):
+        for _ in range(100):
             if self._holds_jobs(name):
                 return True
             time.sleep(0.05)

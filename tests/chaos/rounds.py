@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from mfgviz.local import stop_process
 from mfgviz.records import Attempt, RenderJob, Rendition
 from mfgviz.vocabulary import FINAL_STATES
-from tests.chaos.faults import Chaos, Injected
+from tests.chaos.faults import FAULTS, Chaos, Injected
 from tests.chaos.invariants import Checked, Evidence, check_all
 from tests.chaos.stage import PART, Stage
 from tests.support.servers import Postgres
@@ -30,12 +30,13 @@ PATIENCE_S = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a round is made of. `seconds` is how long faults come at least; `kinds` all faults by default."""
+    """What a round is made of. `seconds` is how long faults come at least."""
 
     seed: int
     jobs: int
     seconds: float
     studio: bool = False
+    kinds: tuple[str, ...] = tuple(FAULTS)
 
 
 @dataclass
@@ -115,7 +116,7 @@ def run_round(
             if not stage.disk.mounted:
                 report.left_out.append("disk-full: a file system may not be mounted here")
             clients = Clients(stage, plan)
-            chaos = Chaos(stage, plan.seed, tell)
+            chaos = Chaos(stage, plan.seed, plan.kinds, tell)
             try:
                 chaos.run(plan.seconds, clients.are_busy)
                 report.faults = chaos.injected

@@ -6,6 +6,7 @@ pictures do not depend on their company, so batches, as GPUs have them, can be b
 
 from __future__ import annotations
 
+import workers.devices  # noqa: F401 - what takes seconds to load, before faults come
 from workers.app import app, host
 from workers.engine import Engine
 
