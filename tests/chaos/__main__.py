@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.faults import FAULTS
 from tests.chaos.rounds import Plan, run_round
 from tests.support.servers import Postgres
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="of faults, a round")
     parser.add_argument("--rounds", type=int, help="so many rounds instead of minutes")
     parser.add_argument("--studio", action="store_true", help="the bundled model instead of the stand-in")
+    parser.add_argument("--kinds", default=",".join(FAULTS), help="of faults, commas apart; all by default")
     parser.add_argument("--folder", type=Path, default=Path("var/chaos"))
     parser.add_argument("--keep-logs", action="store_true", help="of every round, not of broken ones alone")
     given = parser.parse_args()
@@ -60,7 +62,9 @@ class Run:
         """Rounds until there were enough."""
         while not self._enough():
             began = time.monotonic()
-            plan = Plan(self.seed + len(self.done), self._given.jobs, self._given.seconds, self._given.studio)
+            given = self._given
+            seed, kinds = self.seed + len(self.done), tuple(given.kinds.split(","))
+            plan = Plan(seed, given.jobs, given.seconds, given.studio, kinds)
             print(f"round {len(self.done) + 1}, seed {plan.seed}", flush=True)
             logs = self._folder / "logs" if self._given.keep_logs else None
             report = run_round(plan, postgres, lambda told: print(told, flush=True), logs)

@@ -25,6 +25,7 @@ class Door(Protocol):
     def submit(self, asks: Sequence[dict[str, Any]], key: str) -> Answers: ...
     def cancel(self, ids: Sequence[int]) -> None: ...
     def retry(self, ids: Sequence[int]) -> None: ...
+    def close(self) -> None: ...
 
 
 class Keyed:
@@ -32,6 +33,10 @@ class Keyed:
 
     def __init__(self, inner: Service | Client) -> None:
         self._inner = inner
+
+    def close(self) -> None:
+        """Close the connections."""
+        (self._inner.runtime if isinstance(self._inner, Service) else self._inner).close()
 
     def submit(self, asks: Sequence[dict[str, Any]], key: str) -> Answers:
         """One ask under its key."""
@@ -53,6 +58,9 @@ class CommandLine:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
+
+    def close(self) -> None:
+        """Each command has closed its own."""
 
     def submit(self, asks: Sequence[dict[str, Any]], key: str) -> Answers:
         """Many asks as lines of a file: all or none. It knows no keys: the same again is joined or reused."""

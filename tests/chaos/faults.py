@@ -77,6 +77,11 @@ class Chaos:
                 break
             time.sleep(self._rng.uniform(0.1, 0.8))
 
+    def close(self) -> None:
+        """Close the doors."""
+        for door in self._doors.values():
+            door.close()
+
     def inject(self, kind: str) -> None:
         """One fault, from its beginning to its end."""
         injected = Injected(kind, time.time())

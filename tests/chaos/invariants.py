@@ -215,12 +215,9 @@ def _counted(outcomes: list[str], *others: AttemptOutcome) -> int:
 def _one_at_a_time(evidence: Evidence) -> Iterator[Finding]:
     for job in evidence.jobs:
         for before, after in zip(job.attempts, job.attempts[1:], strict=False):
-            apart = _seconds(before.finished_at) <= _seconds(after.started_at) + BEGUN_S
-            yield (
-                None
-                if apart and before.finished_at is not None
-                else f"attempts {before.number} and {after.number} of job {job.id} overlap"
-            )
+            late = _seconds(before.finished_at) > _seconds(after.started_at) + BEGUN_S
+            told = f"attempts {before.number} and {after.number} of job {job.id} overlap"
+            yield told if late or before.finished_at is None else None
 
 
 @invariant("every attempt that was lost was lost to a fault, one batch to a fault of one worker")

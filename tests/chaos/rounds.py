@@ -127,6 +127,7 @@ def run_round(
                 report.checked += check_all(evidence)
                 _count(stage, report)
             finally:
+                chaos.close()
                 clients.stop()
                 report.seconds = time.monotonic() - began
                 broken = bool(report.violations) or sys.exc_info()[0] is not None
