@@ -68,6 +68,13 @@ bench: $(VENV)/.installed-dev ## Print the benchmarks' figures, and write them t
 	@mkdir -p var
 	$(BIN)/python -m benchmarks --json var/bench.json
 
+# It can be stopped, and goes on where it was: its state and reports are in var/chaos.
+MINUTES ?= 30
+CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SECONDS),--seconds $(SECONDS))
+.PHONY: chaos
+chaos: $(VENV)/.installed-dev ## Break everything at random for MINUTES, and check that nothing is lost
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
+
 .PHONY: docs
 docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows best
 	$(BIN)/python docs/build.py

@@ -9,7 +9,6 @@ the snapshot of it in the local Hugging Face cache.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping

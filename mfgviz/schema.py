@@ -21,7 +21,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 
 from mfgviz import models, toolbox
-from mfgviz.database import READ_ONLY, Database, translate
+from mfgviz.database import READ_ONLY, Database, translate, without_time_limit
 from mfgviz.errors import ContentionError, DatabaseNotMigratedError, InvalidInputError
 from mfgviz.models_folder import ModelSpec, find_source
 from mfgviz.records import Record
@@ -143,7 +143,7 @@ def knows(migration: str) -> bool:
 def _run(db: Database, action: Callable[[Config], None]) -> SchemaState:
     for attempt in range(1, LOCK_TRIES + 1):
         try:
-            with _connect(db) as connection, _patient(connection):
+            with _connect(db) as connection, without_time_limit(connection), _patient(connection):
                 return _migrate(connection, action)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", "") not in BUSY:

@@ -70,6 +70,9 @@ class Settings:
     database_url: str = _setting(
         EMBEDDED, "SQLAlchemy URL; `embedded` is SQLite in the data folder.", secret=True
     )
+    database_timeout_s: float = _setting(
+        60.0, "A PostgreSQL server that does not answer a statement for this long counts as gone."
+    )
     broker_url: str = _setting(
         EMBEDDED,
         "Celery broker URL (redis:, rediss:, redis+socket:, amqp:); `embedded` is the server of `mfgviz up`.",
@@ -149,8 +152,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         positive = (
-            "claim_images", "lease_s", "max_attempts", "soft_time_limit_s", "hard_time_limit_s",
-            "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes",
+            "database_timeout_s", "claim_images", "lease_s", "max_attempts", "soft_time_limit_s",
+            "hard_time_limit_s", "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes",
             "geometry_max_triangles", "tessellation_timeout_s",
             "tessellation_memory_bytes", "cache_max_bytes", "requests_per_minute", "queued_jobs_max",
             "image_max_pixels", "webhook_tries",

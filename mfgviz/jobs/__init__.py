@@ -20,6 +20,7 @@ from mfgviz.jobs.leases import (
     hand_back,
     has_work,
     heartbeat,
+    put_off,
 )
 from mfgviz.jobs.linking import UNCHANGED, Link, link, link_all, usable_origins
 from mfgviz.jobs.queries import (
@@ -71,6 +72,7 @@ __all__ = [
     "link_all",
     "list_jobs",
     "lock_revisions",
+    "put_off",
     "queued_jobs",
     "release",
     "retry",

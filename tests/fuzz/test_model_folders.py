@@ -91,7 +91,9 @@ TRICKS: dict[str, Trick] = {
     "infinity": lambda f: (f / UNET).write_text('{"sample_size": Infinity}'),
     "a VAE without end": lambda f: change(f / "vae/config.json", block_out_channels=[1] * 64),
     "a size that is text": lambda f: change(f / UNET, sample_size="64"),
-    "tokens that are none": lambda f: change(f / "text_encoder/config.json", max_position_embeddings=None, x=[]),
+    "tokens that are none": lambda f: change(
+        f / "text_encoder/config.json", max_position_embeddings=None, x=[]
+    ),
     "weights elsewhere": lambda f: (f / "unet/diffusion_pytorch_model.safetensors.index.json").write_text(
         json.dumps({"weight_map": {"a": "../../../etc/passwd"}})
     ),
@@ -164,7 +166,11 @@ def packed(header: bytes | dict[str, object], data: bytes = b"", length: int | N
 
 
 def tensor(begin: int, end: int, dtype: str = "F32", shape: object = None) -> dict[str, object]:
-    return {"dtype": dtype, "shape": [(end - begin) // 4] if shape is None else shape, "data_offsets": [begin, end]}
+    return {
+        "dtype": dtype,
+        "shape": [(end - begin) // 4] if shape is None else shape,
+        "data_offsets": [begin, end],
+    }
 
 
 TENSORS: dict[str, bytes] = {
@@ -241,7 +247,9 @@ def test_lora_settings_that_name_code_or_patterns_are_refused(
 def test_lora_settings_as_diffusers_writes_them_pass(tmp_path: Path) -> None:
     from peft import LoraConfig
 
-    plain = LoraConfig(r=4, target_modules=["to_q", "down_blocks.0.attn.to_k"], rank_pattern={"to_q": 8}).to_dict()
+    plain = LoraConfig(
+        r=4, target_modules=["to_q", "down_blocks.0.attn.to_k"], rank_pattern={"to_q": 8}
+    ).to_dict()
     plain = {key: sorted(one) if isinstance(one, set) else one for key, one in plain.items()}
     told = json.dumps({f"unet.{key}": one for key, one in plain.items()}, default=str)
     save_file({"a": torch.zeros(1)}, tmp_path / "l.safetensors", metadata={"lora_adapter_metadata": told})

@@ -105,7 +105,7 @@ def freecad_to_step(source: Path, target: Path) -> None:
                 stdout=subprocess.DEVNULL,
                 stderr=told,
                 check=False,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - the reader has no threads that hold a lock
+                preexec_fn=die_with_parent,
             )
         last = (plain_text(told_file.read_bytes()[-4096:].decode(errors="replace")).splitlines() or [""])[-1]
     if done.returncode == 3:
