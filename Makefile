@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 NEEDS := pyproject.toml constraints.txt
+# Many tests wait for servers: two at once, a file's own tests in one process.
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -30,7 +32,7 @@ demo: $(VENV)/.installed ## Set everything up and render a sample part, start to
 
 .PHONY: test
 test: $(VENV)/.installed-dev apt-test-deps ## Set everything up and run all tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope $(TESTS)
 
 .PHONY: test-freecad
 test-freecad: $(VENV)/.installed-dev apt-test-deps ## Run the tests of the FreeCAD add-on alone, in FreeCAD
@@ -65,6 +67,13 @@ lint: $(VENV)/.installed-dev ## Style, types and layers
 bench: $(VENV)/.installed-dev ## Print the benchmarks' figures, and write them to var/bench.json
 	@mkdir -p var
 	$(BIN)/python -m benchmarks --json var/bench.json
+
+# It can be stopped, and goes on where it was: its state and reports are in var/chaos.
+MINUTES ?= 30
+CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SECONDS),--seconds $(SECONDS))
+.PHONY: chaos
+chaos: $(VENV)/.installed-dev ## Break everything at random for MINUTES, and check that nothing is lost
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
 .PHONY: docs
 docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows best

@@ -126,6 +126,12 @@ def _delete(runtime: Runtime, before: date, done: Collected, *, dry_run: bool) -
                     runtime.blobs.delete_condemned(blob.digest, day)
 
 
+def referenced(session: Session) -> Iterator[str]:
+    """Every digest that a row names, in no order, some of them often."""
+    for column in references():
+        yield from _named(session, column, None)
+
+
 def _drop_referenced(runtime: Runtime, digests: dict[str, int], digit: str | None = None) -> None:
     """Take those out that a row refers to; `digit` is what all of them begin with."""
     with runtime.db.read() as session:

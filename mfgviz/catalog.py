@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from mfgviz import reviews
 from mfgviz.errors import (
+    BlobNotFoundError,
     DuplicatePartError,
     DuplicateRevisionError,
     EmptyGeometryError,
@@ -335,6 +336,8 @@ def attach_geometry(session: Session, revision: PartRevision, stored: StoredFile
                 session.add(geometry)
         except IntegrityError:  # somebody else added the same file meanwhile
             geometry = session.scalars(select(Geometry).where(Geometry.digest == stored.digest)).one()
+    if geometry.error_code == BlobNotFoundError.code:
+        note_back(geometry)
     is_another = revision.geometry_id is not None and revision.geometry_id != geometry.id
     revision.iteration += int(is_another)
     revision.geometry = geometry
@@ -357,6 +360,11 @@ def note_facts(geometry: Geometry, read: GeometryFacts) -> None:
 def note_unusable(geometry: Geometry, code: str, message: str) -> None:
     """Record that the file cannot be used, and why."""
     geometry.state, geometry.error_code, geometry.error_message = GeometryState.UNUSABLE, code, message[:2000]
+
+
+def note_back(geometry: Geometry) -> None:
+    """Record that a file which was lost is there again: it must be looked into once more."""
+    geometry.state, geometry.error_code, geometry.error_message = GeometryState.STORED, None, None
 
 
 def unread_geometries(session: Session, limit: int) -> list[int]:

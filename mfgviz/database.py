@@ -6,12 +6,14 @@ wait for one another instead of failing half-way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -29,6 +31,10 @@ from mfgviz.masking import mask_secret, mask_text
 from mfgviz.settings import Settings
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
+TIMEOUT_S = 60.0
+# A transaction that holds rows and says nothing for so many of these is ended by the server: its process may
+# be gone without a word, and others wait for its rows.
+SILENT_TIMES = 5
 # SQLSTATE of a deadlock and of a serialization failure.
 CONTENTION = ("40P01", "40001")
 READ_ONLY = "mfgviz_read_only"
@@ -42,9 +48,12 @@ def after_commit(session: Session, callback: Callable[[], object]) -> None:
 
 
 class Database:
-    """Transactions over one database URL. Not connected until the first of them."""
+    """Transactions over one database URL. Not connected until the first of them.
 
-    def __init__(self, url: str) -> None:
+    A server that does not answer a statement within `timeout_s` counts as gone.
+    """
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
         self.url = url
         try:
             parsed = make_url(url)
@@ -52,7 +61,8 @@ class Database:
                 raise InvalidSettingError(
                     f"The database URL {mask_secret(url)} is neither SQLite's nor PostgreSQL's."
                 )
-            self.engine = _sqlite_engine(url) if parsed.get_backend_name() == "sqlite" else _pg_engine(url)
+            is_sqlite = parsed.get_backend_name() == "sqlite"
+            self.engine = _sqlite_engine(url) if is_sqlite else _pg_engine(url, timeout_s)
         except (ArgumentError, NoSuchModuleError, ValueError, TypeError) as error:
             raise InvalidSettingError(
                 f"The database URL {mask_secret(url)} cannot be used: {mask_text(str(error), url)}."
@@ -69,7 +79,7 @@ class Database:
                 settings.data_dir.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StorageUnavailableError.of_folder(settings.data_dir, error) from error
-        return cls(settings.sqlalchemy_url)
+        return cls(settings.sqlalchemy_url, settings.database_timeout_s)
 
     @property
     def is_sqlite(self) -> bool:
@@ -161,14 +171,76 @@ def first_line(text: str) -> str:
     return text.splitlines()[0] if text else "no reason given"
 
 
-def _pg_engine(url: str) -> Engine:
-    return create_engine(
+def _pg_engine(url: str, timeout_s: float) -> Engine:
+    session = {
+        "timezone": "UTC",
+        "idle_in_transaction_session_timeout": f"{timeout_s * SILENT_TIMES * 1000:.0f}",
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+    }
+    engine = create_engine(
         url,
         pool_pre_ping=True,
         pool_size=5,
         max_overflow=10,
-        connect_args={"connect_timeout": 5, "application_name": "mfgviz", "options": "-c timezone=UTC"},
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "mfgviz",
+            "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
+        },
     )
+    event.listen(engine, "do_connect", partial(_connect, timeout_s))
+    return engine
+
+
+def _connect(timeout_s: float, _dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
+    connection = _connection_class().connect(*args, **options)
+    connection.timeout_s = timeout_s
+    return connection
+
+
+@cache
+def _connection_class() -> Any:
+    """psycopg's connection, which would wait for ever where packets vanish: keepalives find out a dead host,
+    but neither a server that hangs nor something between that takes all and hands on nothing."""
+    import psycopg
+
+    class PatientConnection(psycopg.Connection[Any]):
+        timeout_s: float | None = None
+
+        def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+            return super().wait(self._within_time(gen), *args, **options)
+
+        def _within_time(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+            """What `gen` asks for and gets, until it has ended or the time is over."""
+            until = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+            ready = None
+            while True:
+                try:
+                    wanted = gen.send(ready)
+                except StopIteration as end:
+                    return end.value
+                ready = yield wanted
+                if not ready and until is not None and time.monotonic() > until:
+                    self.pgconn.finish()  # what may still come is nobody's answer any more
+                    raise psycopg.OperationalError(f"no answer within {self.timeout_s:g} s")
+
+    return PatientConnection
+
+
+@contextmanager
+def without_time_limit(connection: Connection) -> Iterator[None]:
+    """Let statements take as long as they take: a migration may rewrite a large table."""
+    driver: Any = connection.connection.driver_connection
+    if (limit_s := getattr(driver, "timeout_s", None)) is None:
+        yield
+        return
+    driver.timeout_s = None
+    try:
+        yield
+    finally:
+        driver.timeout_s = limit_s
 
 
 def _sqlite_engine(url: str) -> Engine:

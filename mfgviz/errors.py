@@ -275,6 +275,30 @@ class AlreadyRunningError(ConflictError):
     default_remedy = "Stop the other `mfgviz up` (Ctrl-C in its terminal), or choose another MFGVIZ_DATA_DIR."
 
 
+class NotEmptyError(ConflictError):
+    """The installation holds something already."""
+
+    default_remedy = "With --force it is kept aside, whole, and replaced."
+
+
+class NewerBackupError(ConflictError):
+    """The backup was made by a newer version."""
+
+    default_remedy = "Install that version of mfgviz, then restore."
+
+
+class IncompleteBackupError(ConflictError):
+    """Blobs that rows name are missing or damaged, and so they are in the backup."""
+
+    default_remedy = "`mfgviz db check --repair` says what misses them, and mends what can be."
+
+
+class DamagedError(ConflictError):
+    """The check found damage."""
+
+    default_remedy = "`mfgviz db check --repair` mends what can be."
+
+
 class AmbiguousFileError(ConflictError):
     """Two files name the same part revision."""
 
@@ -492,6 +516,12 @@ class InvalidSidecarError(InvalidInputError):
     """The JSON file beside the CAD file cannot be used."""
 
 
+class InvalidBackupError(InvalidInputError):
+    """There is no backup of mfgviz that can be used."""
+
+    default_remedy = "Name a folder that `mfgviz db backup` wrote."
+
+
 class BulkInputError(InvalidInputError):
     """Some lines of the file could not be used."""
 
@@ -581,18 +611,24 @@ class GeometryTooLargeError(GeometryError):
     default_remedy = "Raise MFGVIZ_GEOMETRY_MAX_BYTES, or simplify the part."
 
 
+class MeshTooLargeError(GeometryError):
+    """The CAD file's mesh has more triangles than allowed."""
+
+    default_remedy = "Raise MFGVIZ_GEOMETRY_MAX_TRIANGLES, or simplify the part."
+
+
 class NothingInViewError(InvalidRequestError):
     """The camera does not see the part."""
 
 
 class TessellationTimeoutError(GeometryError):
-    """The mesher did not finish in time."""
+    """The CAD file was not read in time."""
 
     default_remedy = "Raise MFGVIZ_TESSELLATION_TIMEOUT_S, or export the part again with healed surfaces."
 
 
 class TessellationMemoryError(GeometryError):
-    """The mesher needed more memory than allowed."""
+    """Reading the CAD file needed more memory than allowed."""
 
     default_remedy = "Raise MFGVIZ_TESSELLATION_MEMORY_BYTES, or simplify the part."
 
@@ -652,6 +688,14 @@ class StorageUnavailableError(UnavailableError):
         """For a folder that cannot be written."""
         remedy = "Look for free space and permissions there, or name another folder."
         return cls(f"{folder} cannot be written: {error.strerror}.", remedy=remedy)
+
+
+class BlobDamagedError(StorageUnavailableError):
+    """A blob's content is not that of its digest."""
+
+    default_remedy = (
+        "Restore it from a backup; `mfgviz db check --verify --repair` mends what can be made again."
+    )
 
 
 class ServerUnavailableError(UnavailableError):

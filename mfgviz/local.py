@@ -92,7 +92,8 @@ class LocalStack:
         if watched and not Path(watched).is_dir():
             raise InvalidSettingError(f"watch_folder is {watched!r}, which is no folder.")
         try:
-            self._take_lock()
+            self.log_file("x").parent.mkdir(parents=True, exist_ok=True)
+            self._lock = take_lock(self.settings)
             self._prepare_database()
             if self.settings.is_embedded_broker:
                 self._start_broker()
@@ -158,24 +159,6 @@ class LocalStack:
         return self.settings.data_dir / "logs" / f"{name}.log"
 
     # -- starting ------------------------------------------------------------------------------------------
-    def _take_lock(self) -> None:
-        self.log_file("x").parent.mkdir(parents=True, exist_ok=True)
-        path = self.settings.data_dir / "up.lock"
-        self._lock = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.seek(0)
-            owner = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            self._lock = None
-            raise AlreadyRunningError(
-                f"mfgviz is running on {self.settings.data_dir} already (process {owner})."
-            ) from error
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
-
     def _prepare_database(self) -> None:
         runtime = Runtime(self.settings)
         try:
@@ -311,8 +294,7 @@ class LocalStack:
             self._listening.close()
             self._listening = None
         if self._lock is not None:
-            self._lock.truncate(0)
-            self._lock.close()
+            drop_lock(self._lock)
             self._lock = None
 
 
@@ -396,6 +378,30 @@ def find_broker() -> str:
 def environment_of(settings: Settings) -> dict[str, str]:
     """The settings as variables, for a child process."""
     return {f"{ENV_PREFIX}{one.name.upper()}": str(getattr(settings, one.name)) for one in fields(settings)}
+
+
+def take_lock(settings: Settings) -> IO[str]:
+    """Have the data folder, which is there, to oneself until `drop_lock`. Raises AlreadyRunningError."""
+    lock = (settings.data_dir / "up.lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise AlreadyRunningError(
+            f"mfgviz is running on {settings.data_dir} already (process {owner})."
+        ) from error
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def drop_lock(lock: IO[str]) -> None:
+    """Let others have the data folder."""
+    lock.truncate(0)
+    lock.close()
 
 
 def running_process(settings: Settings) -> int | None:

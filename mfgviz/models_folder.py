@@ -1,4 +1,4 @@
-"""A model as it lies on the disk: what it is made of, whether it is safe to load, and its digest.
+"""A model as it lies on the disk: where it is, and its digest (`models_safety`: whether it is safe to load).
 
 Only the standard library is used, so that the command line can look into a model without torch.
 A model folder is what diffusers writes with `save_pretrained`: `model_index.json` names the
@@ -9,29 +9,23 @@ the snapshot of it in the local Hugging Face cache.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mfgviz.errors import InvalidModelError, ModelNotFoundError, PickledWeightsError
+from mfgviz.errors import InvalidModelError, ModelNotFoundError
 
-PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"})
 DIGESTED_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model"})
-LIBRARIES = ("diffusers", "transformers", "workers.studio")
-# Old folders name the safety checker by the diffusers pipeline it belonged to. It is never loaded.
-NEVER_LOADED = frozenset({"safety_checker", "feature_extractor", "image_encoder", "watermark"})
 CONTROL_KINDS = ("depth", "normal", "canny", "lineart", "softedge", "scribble", "mlsd", "clay")
 CONTROL_ADAPTERS = ("controlnet", "t2i_adapter")
 # The model that comes with mfgviz; a name and not a path, so that hosts may keep it in different places.
 BUNDLED_STUDIO = "bundled:studio"
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 _CHUNK_BYTES = 1 << 20
-_digests: dict[tuple[str, int, int], str] = {}
+_digests: dict[tuple[str | int, ...], str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,135 +149,13 @@ def find_source(source: str) -> Path:
     return snapshot
 
 
-# -- whether it is safe -----------------------------------------------------------------------------------
-def check_folder(folder: Path) -> None:
-    """Refuse what could run code, or read files from elsewhere, when the folder is loaded.
-
-    Raises:
-        PickledWeightsError: a weights file is a pickle.
-        InvalidModelError: a link leaves the folder, or a safetensors file is not one.
-    """
-    root = _trusted_root(folder)
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
-            raise InvalidModelError(
-                f"{name} in {folder} is a link to a place outside the model folder.",
-                remedy="Copy the file into the folder.",
-            )
-        if path.suffix.lower() in PICKLE_SUFFIXES:
-            raise _pickled(path, name)
-        if path.suffix.lower() == ".safetensors" and path.is_file():
-            check_safetensors(path)
-
-
-def check_safetensors(path: Path) -> None:
-    """Refuse a .safetensors file that is truncated or is something else under that name.
-
-    The format (github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON
-    header with each tensor's byte range, then the data to the end of the file.
-    """
-    size_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
-        header = file.read(length) if 2 <= length <= size_bytes - 8 else b""
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        raise _pickled(path, path.name)
-    try:
-        tensors = json.loads(header)
-        end = max(
-            (one["data_offsets"][1] for key, one in tensors.items() if key != "__metadata__"), default=0
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InvalidModelError(f"{path} is not a safetensors file.", remedy="Get the file again.") from error
-    if end != size_bytes - 8 - length:
-        raise InvalidModelError(
-            f"{path} is truncated: {size_bytes} bytes of {end + 8 + length}.", remedy="Get the file again."
-        )
-
-
-def _trusted_root(folder: Path) -> Path:
-    """The hub's cache links snapshot files to blobs beside the snapshots; elsewhere links stay inside."""
-    resolved = folder.resolve()
-    in_cache = resolved.parent.name == "snapshots" and resolved.parent.parent.name.startswith("models--")
-    return resolved.parent.parent if in_cache else resolved
-
-
-def _pickled(path: Path, name: str) -> PickledWeightsError:
-    beside = any(path.parent.glob("*.safetensors")) and path.suffix.lower() != ".safetensors"
-    remedy = f"Safetensors lie beside it: delete {name}, it is not needed." if beside else None
-    return PickledWeightsError(
-        f"{name} in {path.parent} is a pickle, which can run code when it is loaded.", remedy=remedy
-    )
-
-
-# -- what it is made of ---------------------------------------------------------------------------------
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a model folder.
-
-    Raises:
-        InvalidModelError: the file is not there, or is not a JSON object.
-    """
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InvalidModelError(
-            f"{path.parent} has no {path.name}.",
-            remedy="A model is a folder as diffusers writes it with save_pretrained.",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InvalidModelError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(plain, dict):
-        raise InvalidModelError(f"{path} holds {type(plain).__name__}, not a JSON object.")
-    return plain
-
-
-def read_model_index(folder: Path) -> tuple[str, dict[str, tuple[str, str]]]:
-    """The pipeline's class name, and each component's (library, class), from `model_index.json`.
-
-    Components that are absent (null) and those that are never loaded are left out.
-
-    Raises:
-        InvalidModelError: a component would come from code other than diffusers, transformers or ours.
-    """
-    index = read_json(folder / "model_index.json")
-    pipeline = index.get("_class_name")
-    if not isinstance(pipeline, str):
-        raise InvalidModelError(
-            f"{folder / 'model_index.json'} names the pipeline {pipeline!r}: code outside diffusers.",
-            remedy="Only diffusers' own pipelines and mfgviz's studio pipeline are loaded.",
-        )
-    components: dict[str, tuple[str, str]] = {}
-    for name, value in index.items():
-        if (
-            name.startswith("_")
-            or name in NEVER_LOADED
-            or not isinstance(value, list)
-            or value == [None, None]
-        ):
-            continue
-        if len(value) != 2 or not all(isinstance(item, str) for item in value) or not _known(value[0]):
-            raise InvalidModelError(
-                f"The component {name!r} of {folder} comes from {value[0]!r}, which is not loaded.",
-                remedy=f"Components come from {', '.join(LIBRARIES)} alone.",
-            )
-        if re.search(r"[/\\]|^\.", name):
-            raise InvalidModelError(f"The component name {name!r} of {folder} is not a plain folder name.")
-        components[name] = (value[0], value[1])
-    return pipeline, components
-
-
-def _known(library: str) -> bool:
-    return any(library == known for known in LIBRARIES) or library.startswith("workers.studio.")
-
-
 # -- its digest -----------------------------------------------------------------------------------------
 def weights_digest(source: Path) -> str:
     """Hex SHA-256 over the sorted relative names and contents of all weights and configs.
 
     `source` is a folder, or one .safetensors file. Text that changes no picture (model cards,
-    images) is left out. A file's hash is remembered by (path, mtime, size).
+    images) is left out. A file's hash is remembered for as long as nothing about the file changes that nobody can
+    set back: its inode, size and the times of its content and its inode.
     """
     total = hashlib.sha256()
     for name, path in sorted(_digested_files(source)):
@@ -318,7 +190,14 @@ def _digested_files(source: Path) -> Iterator[tuple[str, Path]]:
 
 def _file_digest(path: Path) -> str:
     facts = path.stat()
-    key = (str(path.resolve()), facts.st_mtime_ns, facts.st_size)
+    key = (
+        str(path.resolve()),
+        facts.st_dev,
+        facts.st_ino,
+        facts.st_size,
+        facts.st_mtime_ns,
+        facts.st_ctime_ns,
+    )
     if key not in _digests:
         digest = hashlib.sha256()
         with path.open("rb") as file:

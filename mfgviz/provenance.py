@@ -13,7 +13,8 @@ import hashlib
 import io
 import json
 import re
-import zlib
+import stat
+from pathlib import Path
 from typing import Any, Literal
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
@@ -29,6 +30,17 @@ RECORD_VERSION = 1
 TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 JPEG_QUALITY = 92
 THUMBNAIL_PX = 256
+# What is decoded at most where no setting says less, and the largest file that is looked at: both are several times
+# what any model here makes.
+MOST_PIXELS, MOST_BYTES = 8192 * 8192, 256 * 2**20
+# A progressive JPEG has ten passes or so. Each goes over the whole picture: of a few bytes each they take minutes.
+MOST_SCANS = 200
+EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -51,7 +63,7 @@ def encode(image: Image.Image, record: Record, image_format: ImageFormat = "png"
     """The image as a file of that format, with the record and the synthetic-media mark inside."""
     xmp = _xmp(record)
     out = io.BytesIO()
-    rgb = image.convert("RGB")
+    rgb = bare(image)
     if image_format == "png":
         info = PngInfo()
         info.add_itxt(RECORD_KEY, _dumps(record))
@@ -67,22 +79,75 @@ def encode(image: Image.Image, record: Record, image_format: ImageFormat = "png"
 
 def thumbnail(image: Image.Image) -> bytes:
     """A small JPEG, at most 256 px a side, marked as synthetic."""
-    small = image.convert("RGB")
+    small = bare(image)
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     small.save(out, "JPEG", quality=85, xmp=synthetic_mark())
     return out.getvalue()
 
 
-def open_image(content: bytes, what: str, max_pixels: int | None = None) -> Image.Image:
+def bare(image: Image.Image) -> Image.Image:
+    """Its pixels in RGB and nothing else: no colour profile, place or comment of its maker goes into another file."""
+    rgb = image.convert("RGB")
+    return Image.frombytes("RGB", rgb.size, rgb.tobytes())
+
+
+def read_file(path: Path) -> bytes:
+    """An image file's content.
+
+    Raises:
+        ImageUnreadableError: it cannot be read, is no regular file (a pipe would never end), or is far too large.
+    """
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ImageUnreadableError(f"{path} is no regular file.")
+        if facts.st_size > MOST_BYTES:
+            raise ImageUnreadableError(f"{path} has {facts.st_size:,} bytes; {MOST_BYTES:,} are allowed.")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ImageUnreadableError(f"The image {path} cannot be read: {error}.") from error
+
+
+def starting_image(content: bytes, what: str, max_pixels: int = MOST_PIXELS) -> Image.Image:
+    """A picture of a stranger as people see it, RGB: upright, on white where it is transparent, its first frame.
+
+    Colour profiles are not applied, and nothing but the pixels is kept. Raises ImageUnreadableError.
+    """
+    image = open_image(content, what, max_pixels)
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF raises whatever it likes, and is not worth a refusal
+        turn = None
+    if image.mode.startswith("I"):  # 16 bits, of which a plain conversion cuts off all but the darkest
+        image = image.convert("I").point(lambda level: level / 257).convert("L")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    return bare(image if turn is None else image.transpose(turn))
+
+
+def starting_png(content: bytes, what: str, max_pixels: int = MOST_PIXELS) -> tuple[bytes, tuple[int, int]]:
+    """The same as a PNG file, and its size in pixels. Raises ImageUnreadableError."""
+    image = starting_image(content, what, max_pixels)
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=6)
+    return out.getvalue(), image.size
+
+
+def open_image(content: bytes, what: str, max_pixels: int = MOST_PIXELS) -> Image.Image:
     """Decode an image, its pixels loaded; one of more than `max_pixels` is refused before that.
+
+    Only three decoders are ever asked, whatever the content says that it is.
 
     Raises:
         ImageUnreadableError: it is damaged, of another format, or unreasonably large.
     """
+    if content[:2] == b"\xff\xd8" and content.count(b"\xff\xda") > MOST_SCANS:
+        raise ImageUnreadableError(f"{what} is a JPEG of more than {MOST_SCANS} passes.")
     try:
         image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
-        if max_pixels is not None and image.width * image.height > max_pixels:
+        if image.width * image.height > max_pixels:
             raise ImageUnreadableError(
                 f"{what} has {image.width}x{image.height} px; {max_pixels:,} pixels are allowed.",
                 remedy="Make it smaller, or raise MFGVIZ_IMAGE_MAX_PIXELS.",
@@ -90,10 +155,12 @@ def open_image(content: bytes, what: str, max_pixels: int | None = None) -> Imag
         image.load()
     except UnidentifiedImageError as error:
         raise ImageUnreadableError(f"{what} is no PNG, JPEG or WebP image.") from error
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:
-        raise ImageUnreadableError(f"{what} is no image that can be read: {error}.") from error
+    except ImageUnreadableError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageUnreadableError(f"{what} is too large: {error}") from error
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        raise ImageUnreadableError(f"{what} is no image that can be read: {str(error)[:200]}.") from error
     return image
 
 
@@ -114,7 +181,7 @@ def read_record(image: Image.Image, what: str) -> Record:
         )
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotOursError(f"{what} carries a record that cannot be read: {error}.") from error
     if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
         raise NotOursError(f"{what} carries a record of another version of mfgviz.")

@@ -63,6 +63,8 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        # For as long as it takes: by default a worker ends after a hundred tries.
+        broker_connection_max_retries=None,
         broker_connection_timeout=4,
         # A message must not come again while its task still runs.
         broker_transport_options={
@@ -70,6 +72,8 @@ def make_celery(settings: Settings) -> Celery:
             "global_keyprefix": KEY_PREFIX,
             "socket_timeout": 5,
             "socket_connect_timeout": 4,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
             "max_retries": 1,
             "interval_start": 0.0,
             "interval_step": 0.1,
@@ -127,9 +131,16 @@ class Doorbell:
             BrokerUnavailableError: the broker does not answer.
         """
 
+        # Not a passive declaration: kombu asks Redis whether there is such a queue without its keys' prefix,
+        # and is told that there is none.
+        declared = self.app.amqp.queues[queue]
+
         def count(connection: Any) -> int:
             channel = connection.default_channel
-            return int(channel.queue_declare(queue=queue, passive=True).message_count)
+            answer = channel.queue_declare(
+                queue=queue, durable=declared.durable, auto_delete=declared.auto_delete
+            )
+            return int(answer.message_count)
 
         return int(self._with_connection(count))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -231,9 +232,9 @@ def verify(session: Session, blobs: BlobStore, path: Path) -> Verdict:
         NotOursError: neither its pixels nor its record are known.
         AlteredImageError: it carries the record of a picture of ours, but shows another one.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InputFileNotFoundError(f"There is no file {path}.")
-    image = provenance.open_image(path.read_bytes(), str(path))
+    image = provenance.open_image(provenance.read_file(path), str(path))
     marked = provenance.is_marked_synthetic(image)
     record, unread = None, None
     try:
@@ -245,7 +246,8 @@ def verify(session: Session, blobs: BlobStore, path: Path) -> Verdict:
         return Verdict(known.id, known.revision.reference, True, marked, record)
     if record is None:
         raise NotOursError(f"{unread} Its pixels are not known here either.")
-    known = _by_pixels(session, str(record.get("pixel_digest")), record)
+    told = str(record.get("pixel_digest"))
+    known = _by_pixels(session, told, record) if re.fullmatch("[0-9a-f]{64}", told) else None
     if known is None:
         raise NotOursError(f"{path} carries a record that this database does not know.")
     original = provenance.open_image(blobs.get(known.blob_digest), "The blob")

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from mfgviz.errors import ApprovalRequiredError, IllegalMoveError, NoApprovedImageError
 from mfgviz.journal import audit, emit
 from mfgviz.records import Geometry, PartRevision, RenderJob, Rendition, utcnow
 from mfgviz.vocabulary import REVIEW_MOVES, Approval, EventKind, ReviewState
 
+# Why a rendition is stale whose picture the blob store has lost.
+LOST = "its picture is lost"
 # Revisions asked for at once: databases take so many values in a statement.
 IDS_AT_ONCE = 5000
 
@@ -151,6 +153,40 @@ def follow_geometry(session: Session, revision: PartRevision, digest: str, actor
         _tell(session, EventKind.RENDER_SUPERSEDED, revision, actor, {"renders": gone, "primary": cleared})
     if back:
         _tell(session, EventKind.RENDER_PROPOSED, revision, actor, {"renders": back})
+
+
+def note_lost(session: Session, ids: Collection[int], actor: str) -> None:
+    """The pictures of these renditions are gone: they are stale, and stand for no revision."""
+    lost = select(Rendition).where(Rendition.id.in_(ids), Rendition.stale_reason.is_distinct_from(LOST))
+    for one in session.scalars(lost.options(joinedload(Rendition.revision)).order_by(Rendition.id)):
+        _take(session, one)
+        was_primary = one.is_primary
+        values = {"is_primary": False, "stale_at": utcnow(), "stale_reason": LOST}
+        _change(session, Rendition.id == one.id, values)
+        told = {"render": one.id, "primary": was_primary, "was_stale": one.stale_at is not None}
+        audit(session, actor, "render.lost", one.revision.reference, told)
+
+
+def note_found(session: Session, ids: Collection[int], actor: str) -> None:
+    """The lost pictures of these renditions are there again. An approved one stands for its revision again
+    where none does."""
+    found = select(Rendition).where(Rendition.id.in_(ids), Rendition.stale_reason == LOST)
+    for one in session.scalars(found.options(joinedload(Rendition.revision)).order_by(Rendition.id)):
+        _take(session, one)
+        stands = one.review_state == ReviewState.APPROVED and primary_of(session, one.revision_id) is None
+        values = {"is_primary": stands, "stale_at": None, "stale_reason": None}
+        _change(session, Rendition.id == one.id, values)
+        audit(session, actor, "render.found", one.revision.reference, {"render": one.id, "primary": stands})
+
+
+def unseat(session: Session, ids: Collection[int], actor: str) -> None:
+    """Let renditions stand for nothing which were rejected or superseded and did so all the same."""
+    wrong = Rendition.review_state.in_((ReviewState.REJECTED, ReviewState.SUPERSEDED))
+    query = select(Rendition).where(Rendition.id.in_(ids), wrong, Rendition.is_primary)
+    for one in session.scalars(query.options(joinedload(Rendition.revision)).order_by(Rendition.id)):
+        _take(session, one)
+        _change(session, (Rendition.id == one.id) & wrong, {"is_primary": False})
+        audit(session, actor, "render.primary_cleared", one.revision.reference, {"render": one.id})
 
 
 def attach(

@@ -70,6 +70,9 @@ class Settings:
     database_url: str = _setting(
         EMBEDDED, "SQLAlchemy URL; `embedded` is SQLite in the data folder.", secret=True
     )
+    database_timeout_s: float = _setting(
+        60.0, "A PostgreSQL server that does not answer a statement for this long counts as gone."
+    )
     broker_url: str = _setting(
         EMBEDDED,
         "Celery broker URL (redis:, rediss:, redis+socket:, amqp:); `embedded` is the server of `mfgviz up`.",
@@ -116,8 +119,9 @@ class Settings:
     sweep_interval_s: float = _setting(5.0, "How often a worker looks for lost leases and unrung jobs.")
     shutdown_grace_s: float = _setting(20.0, "How long a stopping worker may take to hand its job back.")
     geometry_max_bytes: int = _setting(256 * 2**20, "Largest CAD file taken in.")
-    tessellation_timeout_s: float = _setting(120.0, "How long the mesher may run on one file.")
-    tessellation_memory_bytes: int = _setting(8 * 2**30, "Memory the mesher may use for one file.")
+    geometry_max_triangles: int = _setting(8_000_000, "Most triangles that the mesh of one file may have.")
+    tessellation_timeout_s: float = _setting(120.0, "How long one CAD file may be read and meshed.")
+    tessellation_memory_bytes: int = _setting(8 * 2**30, "Memory that reading and meshing one file may use.")
     cache_max_bytes: int = _setting(4 * 2**30, "Size of the worker's cache of meshes and control maps.")
     api_host: str = _setting(
         "127.0.0.1", "Where the HTTP API listens; 0.0.0.0 is every address of this host."
@@ -148,8 +152,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         positive = (
-            "claim_images", "lease_s", "max_attempts", "soft_time_limit_s", "hard_time_limit_s",
-            "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes", "tessellation_timeout_s",
+            "database_timeout_s", "claim_images", "lease_s", "max_attempts", "soft_time_limit_s",
+            "hard_time_limit_s", "sweep_interval_s", "shutdown_grace_s", "geometry_max_bytes",
+            "geometry_max_triangles", "tessellation_timeout_s",
             "tessellation_memory_bytes", "cache_max_bytes", "requests_per_minute", "queued_jobs_max",
             "image_max_pixels", "webhook_tries",
         )  # fmt: skip

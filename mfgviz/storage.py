@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from mfgviz.errors import BlobNotFoundError, InvalidSettingError, StorageUnavailableError
+from mfgviz.errors import BlobDamagedError, BlobNotFoundError, InvalidSettingError, StorageUnavailableError
 from mfgviz.masking import mask_secret, mask_text
 from mfgviz.settings import Settings
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CHUNK_BYTES = 1 << 20
-CONDEMNED = "condemned"
+CONDEMNED, DAMAGED = "condemned", "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ class BlobStore:
 
         Raises:
             BlobNotFoundError: there is none.
-            StorageUnavailableError: it cannot be read, or is damaged.
+            BlobDamagedError: it is not what was stored.
+            StorageUnavailableError: it cannot be read.
         """
         content = self._read(digest)
         if content is None and self.restore(digest):
@@ -77,10 +78,7 @@ class BlobStore:
         if content is None:
             raise BlobNotFoundError(f"The blob store {mask_secret(self.url)} has no blob {digest}.")
         if hashlib.sha256(content).hexdigest() != digest:
-            raise StorageUnavailableError(
-                f"The blob {digest} is damaged in {mask_secret(self.url)}.",
-                remedy="Restore it from a backup.",
-            )
+            raise BlobDamagedError(f"The blob {digest} is damaged in {mask_secret(self.url)}.")
         return content
 
     def exists(self, digest: str) -> bool:
@@ -129,6 +127,10 @@ class BlobStore:
     def delete_condemned(self, digest: str, day: date) -> None:
         """Delete a blob that was condemned on that day; one that was restored stays."""
         self._delete(_condemned_key(digest, day))
+
+    def isolate(self, digest: str) -> None:
+        """Move a damaged blob aside for good, so that its content can be stored again."""
+        self._move(_key(digest), f"{DAMAGED}/{digest}")
 
     def check(self) -> None:
         """Write and read a small blob, as proof that the store works. Errors as `put`."""

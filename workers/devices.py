@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from mfgviz.errors import InvalidSettingError, OutOfMemoryError
+from workers.families.loading import OUT_OF_MEMORY_WORDS
 from workers.families.protocol import (
     Family,
     Image,
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 # Of what is free when a model is loaded, this share is left for activations and for everybody else.
 RESERVED_SHARE = 0.35
-_CPU_REFUSAL = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +144,20 @@ class ModelPool:
         self._changing = threading.Lock()
 
     @contextmanager
-    def use(self, spec: ModelSpec) -> Iterator[LoadedModel]:
-        """The loaded model, for this thread alone until the block is left."""
+    def use(
+        self, spec: ModelSpec, check: Callable[[ModelSpec], None] = lambda _: None
+    ) -> Iterator[LoadedModel]:
+        """The loaded model, for this thread alone until the block is left. Where `check` raises after it was
+        loaded, it is unloaded, so that nothing that did not pass stays for the next."""
         resident = self._enter(spec)
         try:
             with resident.busy:
+                try:
+                    check(spec)
+                except BaseException:
+                    with self._changing:
+                        self._residents.pop(spec, None)
+                    raise
                 yield resident.model
         finally:
             with self._changing:
@@ -208,10 +217,10 @@ class ModelPool:
 
 # -- when memory runs out ------------------------------------------------------------------------------------
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out. The CPU's allocator only says so in words."""
+    """Whether the error says that memory ran out."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_REFUSAL)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
 
 
 def _as_ours(error: Exception, message: str) -> Exception:

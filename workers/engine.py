@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image as PilImage
 from sqlalchemy import select
@@ -23,12 +24,15 @@ from sqlalchemy.orm import joinedload
 
 from mfgviz import jobs, models, provenance, renditions
 from mfgviz.errors import (
+    BlobDamagedError,
+    DatabaseUnavailableError,
     InvalidModelError,
     JobCancelledError,
     LeaseLostError,
     MfgvizError,
     OutOfMemoryError,
     ShutdownError,
+    StorageUnavailableError,
     UnavailableError,
 )
 from mfgviz.jobs import Claim, Claimant, ClaimedJob, Failure, NewRendition
@@ -53,7 +57,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAVE_TRIES = 4
+TRIES = 4
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -134,8 +139,8 @@ class Engine:
         """Render all jobs of a claim; each ends in a state of its own."""
         claim = keeper.claim
         self._tell_moved(*claim.jobs)
-        with keeper:
-            opened = {one.job.id: one for one in self._open(claim)}
+        with keeper, self._ending([job.id for job in claim.jobs], keeper):
+            opened = {one.job.id: one for one in self._insist(lambda: self._open(claim))}
             shots = [shot for one in opened.values() for shot in self._shots(one, keeper)]
             self._sample_jobs(shots, opened, keeper)
         self._runtime.live.drop_preview([job.id for job in claim.jobs])
@@ -203,7 +208,7 @@ class Engine:
             grey = np.rint(maps.clay * 255).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
         content = self._runtime.blobs.get(conditioning.image)
-        image = provenance.open_image(content, "The starting image").convert("RGB")
+        image = provenance.starting_image(content, "The starting image")
         return np.asarray(image.resize((sampling.width, sampling.height), PilImage.Resampling.LANCZOS))
 
     # -- 3. the model ------------------------------------------------------------------------------------
@@ -228,7 +233,7 @@ class Engine:
             try:
                 self._sample(shots, opened, keeper, most)
             except Exception as error:  # noqa: BLE001 - as in _ending; which job is to blame is found below
-                if isinstance(error, ShutdownError | LeaseLostError | JobCancelledError):
+                if isinstance(error, ShutdownError) or is_outage(error):
                     self._end([i for i in ids if i in keeper.open_jobs], error, keeper)
                     return
                 log.warning("a batch of %d jobs failed (%s): one at a time", len(ids), error)
@@ -241,9 +246,8 @@ class Engine:
     def _sample(self, shots: list[Shot], opened: dict[int, OpenJob], keeper: LeaseKeeper, most: int) -> None:
         from workers.devices import sample_within_memory
 
-        spec = self._spec(shots[0].job)
-        with self._pool.use(spec) as model:
-            verify_weights(spec)
+        spec = self._insist(lambda: self._spec(shots[0].job))
+        with self._pool.use(spec, verify_weights) as model:
             chunks = in_chunks(shots, most)
             for number, chunk in enumerate(chunks):  # it grows by what is tried again
                 chunk = [s for s in chunk if s.job.id in keeper.open_jobs and not _made(opened, s)]  # noqa: PLW2901
@@ -252,7 +256,10 @@ class Engine:
                 self._note_cuts(model, chunk, opened)
                 teller = Teller(self._runtime.live, [shot.job for shot in chunk])
                 on_step = _progress_of(keeper, teller, chunk, (number, len(chunks)))
-                images = sample_within_memory(model, make_batch(chunk), on_step)
+                try:
+                    images = sample_within_memory(model, make_batch(chunk), on_step)
+                except (JobCancelledError, LeaseLostError):
+                    continue  # that is the end of this chunk's jobs alone
                 chunks += in_chunks(self._judge(chunk, images, opened, keeper), most)
 
     def _note_cuts(self, model: LoadedModel, chunk: Sequence[Shot], opened: dict[int, OpenJob]) -> None:
@@ -298,12 +305,20 @@ class Engine:
             fidelity_details=shot.details(self._threshold),
         )
         picture = PilImage.fromarray(shot.best.image)
-        opened.done.append(renditions.store(self._runtime.blobs, picture, opened.shown, made, self.software))
+        store = partial(renditions.store, self._runtime.blobs, picture, opened.shown, made, self.software)
+        opened.done.append(self._insist(store))
         if made.fidelity_verdict is FidelityVerdict.MARKED:
             opened.notes.append(told_of_mark(made))
         if len(opened.done) < shot.job.request.sampling.count:
             return
-        self._save(lambda: jobs.complete(self._runtime.db, keeper.claim, job_id, opened.done, opened.notes))
+        complete = partial(jobs.complete, self._runtime.db, keeper.claim, job_id, opened.done, opened.notes)
+        try:
+            self._insist(complete)
+        except LeaseLostError:
+            # Or it is complete, and only the database's answer was lost. The others of the batch are ours.
+            log.info("job %d is not ours any more", job_id)
+            keeper.close_job(job_id)
+            return
         keeper.close_job(job_id)
         self._tell_moved(shot.job)
         log.info("job %d: %d image(s) attached", job_id, len(opened.done))
@@ -323,7 +338,7 @@ class Engine:
         for job_id in ids:
             keeper.close_job(job_id)
             try:
-                self._save(lambda job_id=job_id: self._end_one(job_id, error, keeper.claim))  # type: ignore[misc]
+                self._insist(partial(self._end_one, job_id, error, keeper.claim))
             except LeaseLostError:
                 log.info("job %d is not ours any more", job_id)
             except UnavailableError as unavailable:
@@ -337,6 +352,9 @@ class Engine:
             jobs.confirm_cancel(db, claim, job_id)
         elif isinstance(error, LeaseLostError):
             log.info("job %d is not ours any more", job_id)
+        elif is_outage(error):
+            jobs.put_off(db, claim, job_id, self._failure(error))
+            log.warning("job %d is put off: %s", job_id, error)
         else:
             state = jobs.fail(db, claim, job_id, self._failure(error))
             log.warning("job %d is %s after: %s", job_id, state, error)
@@ -356,17 +374,22 @@ class Engine:
         told = f"{type(error).__name__}: {error}"
         return Failure("unexpected", told, retryable=True, delay_s=delay_s)
 
-    def _save(self, action: Callable[[], object]) -> None:
-        """Write to the database, again after a short outage: hours of sampling must not hang on a blink."""
-        for tried in range(1, SAVE_TRIES + 1):
+    def _insist(self, action: Callable[[], T]) -> T:
+        """Ask the database or the blob store, again after a short outage: hours of sampling must not hang
+        on a blink."""
+        for tried in range(1, TRIES):
             try:
-                action()
-            except UnavailableError:
-                if tried == SAVE_TRIES:
-                    raise
+                return action()
+            except UnavailableError as error:
+                log.warning("tried again soon: %s", error.message)
                 self.stopping.wait(2.0**tried)
-            else:
-                return
+        return action()
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether something that all jobs need is away: it is no job's fault, and will come back."""
+    away = isinstance(error, DatabaseUnavailableError | StorageUnavailableError)
+    return away and not isinstance(error, BlobDamagedError)
 
 
 def needs_maps(request: RenderRequest) -> bool:

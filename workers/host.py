@@ -67,14 +67,16 @@ class WorkerHost:
     # -- tasks ---------------------------------------------------------------------------------------------
     def render(self) -> int:
         """Claim and render one batch, and ring on if more waits; how many jobs there were."""
-        with self._one_at_a_time:
-            self._look_around()
-            claim = self.engine.render_next()
-        if claim is None:
-            return 0
-        if jobs.has_work(self.runtime.db):  # for others, where this one is stopping
-            self.runtime.doorbell.ring(TASK_RENDER, [claim.jobs[0].id])
-        return len(claim.jobs)
+        claim = None
+        try:
+            with self._one_at_a_time:
+                self._look_around()
+                claim = self.engine.render_next()
+            if claim is not None and jobs.has_work(self.runtime.db):  # for others, where this one is stopping
+                self.runtime.doorbell.ring(TASK_RENDER, [claim.jobs[0].id])
+        except UnavailableError as error:
+            log.warning("renders: %s", error.message)  # they are rung for again
+        return 0 if claim is None else len(claim.jobs)
 
     def read_geometry(self, geometry_id: int) -> None:
         """Read a CAD file that nobody has looked into, and note what it holds or why it cannot be used."""

@@ -15,11 +15,11 @@ from types import TracebackType
 from mfgviz import jobs
 from mfgviz.database import Database
 from mfgviz.errors import (
-    DatabaseUnavailableError,
     JobCancelledError,
     LeaseLostError,
     ShutdownError,
     TimeLimitError,
+    UnavailableError,
 )
 from mfgviz.jobs import Claim
 from workers.limits import Limits
@@ -76,15 +76,23 @@ class LeaseKeeper:
             watched = frozenset(self.open_jobs)
             try:
                 reply = jobs.heartbeat(self._db, self.claim, *self._progress)
-            except DatabaseUnavailableError as error:
+            except UnavailableError as error:
                 # The lease outlives a short outage; a long one is decided by the sweep.
                 log.warning("heartbeat failed: %s", error.message)
                 return frozenset()
             lost = watched - reply.held
+            self.open_jobs -= lost
             for job_id in reply.cancel_requested & watched:
-                jobs.confirm_cancel(self._db, self.claim, job_id)
-                log.info("job %d was cancelled", job_id)
-            self.open_jobs -= lost | reply.cancel_requested
+                try:
+                    jobs.confirm_cancel(self._db, self.claim, job_id)
+                except UnavailableError as error:
+                    log.warning("job %d is cancelled at the next step: %s", job_id, error.message)
+                    continue
+                except LeaseLostError:
+                    lost |= {job_id}
+                else:
+                    log.info("job %d was cancelled", job_id)
+                self.open_jobs.discard(job_id)
             return lost
 
     def _renew(self) -> None:
@@ -96,5 +104,5 @@ class LeaseKeeper:
                 return
             try:
                 self._beat()
-            except LeaseLostError:
-                log.warning("a lease was lost")
+            except Exception:  # without this thread the lease would run out unnoticed
+                log.exception("renewing a lease")

@@ -18,10 +18,7 @@ from workers.geometry import (
     TessellationLimits,
     cached_maps,
     cached_mesh,
-    describe,
-    detect_format,
-    shape_digest,
-    tessellate,
+    look_into,
 )
 from workers.geometry.facts import HOLES_NAMED
 
@@ -100,6 +97,7 @@ def limits_of(settings: Settings) -> TessellationLimits:
         timeout_s=settings.tessellation_timeout_s,
         memory_bytes=settings.tessellation_memory_bytes,
         file_bytes=settings.geometry_max_bytes,
+        triangles=settings.geometry_max_triangles,
     )
 
 
@@ -111,9 +109,8 @@ def read_geometry(
     Raises:
         GeometryError: it cannot be used.
     """
-    file_format = detect_format(path, settings.geometry_max_bytes)
-    mesh = tessellate(path, limits_of(settings))
-    return GeometryFacts(file_format, shape_digest(mesh), describe(mesh, holes_named)), list(mesh.warnings)
+    read = look_into(path, limits_of(settings), holes_named)
+    return GeometryFacts(read.format, read.shape_digest, read.facts), read.warnings
 
 
 def read_geometry_blob(blobs: BlobStore, digest: str, file_name: str, settings: Settings) -> GeometryFacts:

@@ -38,7 +38,7 @@ COMMANDS = {
     "schedules": ("mfgviz.cli.schedules:schedules", "What is done at set times."),
     "tokens": ("mfgviz.cli.tokens:tokens", "Keys to the HTTP API: create, list, revoke."),
     "workers": ("mfgviz.cli.workers:workers", "The workers that reported themselves."),
-    "db": ("mfgviz.cli.db:db", "The database's tables."),
+    "db": ("mfgviz.cli.db:db", "The database and the blobs: tables, backups, checks."),
     "config": ("mfgviz.cli.config:config", "The settings in force."),
     "completion": ("mfgviz.cli.completion:completion", "Print the shell's completion script."),
 }

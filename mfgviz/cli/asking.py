@@ -207,17 +207,8 @@ def read_camera(path: Path, projection: str, margin: float) -> View:
 
 
 def _store_image(out: Output, path: Path) -> str:
-    import io
-
     from mfgviz import provenance
-    from mfgviz.errors import ImageUnreadableError
 
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ImageUnreadableError(
-            f"The image {path} cannot be read: {error.strerror}.", remedy="Give a file, or `clay`."
-        ) from error
-    clean = io.BytesIO()
-    provenance.open_image(content, str(path)).convert("RGB").save(clean, "PNG")
-    return out.doors.store_image(clean.getvalue(), str(path)).digest
+    # Made plain here already: where a photo was taken is nobody's business, a server's neither.
+    png, _ = provenance.starting_png(provenance.read_file(path), str(path))
+    return out.doors.store_image(png, str(path)).digest

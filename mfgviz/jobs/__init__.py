@@ -5,7 +5,7 @@ a running job, the lease token) that it moves from; `vocabulary.JOB_MOVES` is th
 """
 
 from mfgviz.jobs.batches import cancel_batch, get_batch, hold, hold_job, queued_jobs, release
-from mfgviz.jobs.control import SweepReport, cancel, retry, sweep
+from mfgviz.jobs.control import SweepReport, cancel, close_attempts, retry, sweep
 from mfgviz.jobs.leases import (
     Claim,
     Claimant,
@@ -20,6 +20,7 @@ from mfgviz.jobs.leases import (
     hand_back,
     has_work,
     heartbeat,
+    put_off,
 )
 from mfgviz.jobs.linking import UNCHANGED, Link, link, link_all, usable_origins
 from mfgviz.jobs.queries import (
@@ -53,6 +54,7 @@ __all__ = [
     "cancel",
     "cancel_batch",
     "claim",
+    "close_attempts",
     "complete",
     "confirm_cancel",
     "fail",
@@ -70,6 +72,7 @@ __all__ = [
     "link_all",
     "list_jobs",
     "lock_revisions",
+    "put_off",
     "queued_jobs",
     "release",
     "retry",

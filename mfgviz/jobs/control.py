@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -110,6 +110,32 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
         .execution_options(synchronize_session=False)
     )
     audit(session, actor, "job.retried", f"job {job_id}")
+
+
+def close_attempts(session: Session, attempt_ids: Collection[int]) -> int:
+    """End attempts that are open though their jobs do not run under their leases; how many there were."""
+    holds = (
+        select(RenderJob.id)
+        .where(
+            RenderJob.id == Attempt.job_id,
+            RenderJob.state == JobState.RUNNING,
+            RenderJob.lease_token == Attempt.lease_token,
+        )
+        .exists()
+    )
+    closed = session.scalars(
+        update(Attempt)
+        .where(Attempt.id.in_(attempt_ids), Attempt.outcome == AttemptOutcome.RUNNING, ~holds)
+        .values(
+            outcome=AttemptOutcome.LOST,
+            finished_at=utcnow(),
+            error_code="worker-lost",
+            error_message="It was left open.",
+        )
+        .returning(Attempt.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(closed.all())
 
 
 def sweep(db: Database, doorbell: Doorbell | None, gone: Sequence[str] = ()) -> SweepReport:

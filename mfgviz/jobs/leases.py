@@ -54,6 +54,8 @@ CLAIM_WINDOW = 32
 AFFINITY_PATIENCE_S = 30.0
 # A job that other hosts should try first is left to them for this long.
 AVOID_PATIENCE_S = 60.0
+# So soon after a service is back, jobs that waited for it are tried again.
+PUT_OFF_MOST_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +356,35 @@ def hand_back(db: Database, claim: Claim, job_id: int) -> None:
     with db.begin() as session:
         cause = Failure("shutdown", "The worker shut down and handed the job back.", retryable=True)
         _requeue(session, claim, job_id, AttemptOutcome.HANDED_BACK, cause, counted=False)
+
+
+def put_off(db: Database, claim: Claim, job_id: int, cause: Failure) -> None:
+    """Put the job back to wait for a service that is away, each time twice as long up to `PUT_OFF_MOST_S`.
+    The attempt is not counted: an outage longer than all attempts would fail the whole queue. A job that was
+    cancelled meanwhile is.
+
+    Raises:
+        LeaseLostError: the job is not this claim's any more.
+    """
+    with db.begin() as session:
+        job = session.scalar(select(RenderJob).where(RenderJob.id == job_id, _held(claim)).with_for_update())
+        if job is None:
+            raise LeaseLostError(f"Job {job_id} is not held by this worker any more.")
+        if job.cancel_requested:
+            _end(session, claim, job_id, JobState.CANCELLED, AttemptOutcome.CANCELLED)
+            return
+        put_off_before = (
+            select(func.count())
+            .select_from(Attempt)
+            .where(
+                Attempt.job_id == job_id,
+                Attempt.outcome == AttemptOutcome.HANDED_BACK,
+                Attempt.error_code == cause.code,
+            )
+        )
+        times = min(session.scalar(put_off_before) or 0, 16)
+        delay_s = min(cause.delay_s * 2**times, PUT_OFF_MOST_S)
+        _requeue(session, claim, job_id, AttemptOutcome.HANDED_BACK, cause, delay_s=delay_s, counted=False)
 
 
 # -- one guarded move each ------------------------------------------------------------------------------

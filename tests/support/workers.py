@@ -34,14 +34,21 @@ def eventually(look: Callable[[], T | bool | None], limit_s: float = 60.0, what:
         time.sleep(0.05)
 
 
+def environment_for(settings: Settings, code: Path | None = None) -> dict[str, str]:
+    """The variables of a process with these settings, whose modules come from that folder."""
+    where = {} if code is None else {"PYTHONPATH": str(code)}
+    return {**os.environ, **environment_of(settings), **where}
+
+
 @dataclass
 class WorkerProcess:
-    """A worker process, its log beside it."""
+    """A worker process, its log beside it; of the code in another folder, where one is named."""
 
     settings: Settings
     log: Path
     queues: str = "gpu,cpu"
     environment: dict[str, str] = field(default_factory=dict)
+    code: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> WorkerProcess:
@@ -50,11 +57,11 @@ class WorkerProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", self.queues],
                 env={
-                    **os.environ,
-                    **environment_of(self.settings),
+                    **environment_for(self.settings, self.code),
                     "MFGVIZ_LOG_LEVEL": "INFO",
                     **self.environment,
                 },
+                cwd=self.code,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

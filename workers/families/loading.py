@@ -19,14 +19,21 @@ from safetensors import SafetensorError
 
 from mfgviz.errors import InvalidModelError
 from workers.families.protocol import ControlSource, LoraSource, ModelSpec
-from workers.families.weights import fetch_source, lora_file, read_json, read_model_index
+from workers.families.weights import fetch_source, lora_file, number_in, read_json, read_model_index
 
 if TYPE_CHECKING:
     pass
 
 CONTROL_CLASSES: dict[str, type[Any]] = {"controlnet": ControlNetModel, "t2i_adapter": T2IAdapter}
 # What diffusers and transformers raise for a folder that is not what its index says.
-LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+LOADING_ERRORS = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError, AssertionError,
+    ImportError, RecursionError, SafetensorError,
+)  # fmt: skip
+# The CPU's allocator only says so in words.
+OUT_OF_MEMORY_WORDS = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")
+# A VAE halves its side so often at most; a latent has so many pixels along a side.
+MOST_LEVELS, LARGEST_SIZE = 8, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +70,16 @@ def read_facts(spec: ModelSpec, pipelines: Sequence[str], other_family: str) -> 
     _require_weights(folder, [name for name in ("unet", "vae", "text_encoder") if name in components])
     unet, vae = read_json(folder / "unet" / "config.json"), read_json(folder / "vae" / "config.json")
     encoder = read_json(folder / "text_encoder" / "config.json")
-    scale_factor = 2 ** (len(vae.get("block_out_channels", (0,))) - 1)
-    size = unet.get("sample_size") or 64
+    levels = vae.get("block_out_channels", [0])
+    if not isinstance(levels, list) or not 0 < len(levels) <= MOST_LEVELS:
+        raise InvalidModelError(f"{folder} has a VAE of {str(levels)[:80]} channels.")
+    scale_factor = 2 ** (len(levels) - 1)
     facts = FolderFacts(
         folder=folder,
         scale_factor=scale_factor,
-        native_size_px=(max(size) if isinstance(size, list) else size) * scale_factor,
-        prompt_tokens=encoder.get("max_position_embeddings", 77) - 2,
-        cross_attention_dim=_one_number(unet.get("cross_attention_dim", 768)),
+        native_size_px=int(number_in(unet, "sample_size", 64, LARGEST_SIZE)) * scale_factor,
+        prompt_tokens=int(number_in(encoder, "max_position_embeddings", 77)) - 2,
+        cross_attention_dim=int(number_in(unet, "cross_attention_dim", 768)),
         is_lcm=unet.get("time_cond_proj_dim") is not None,
     )
     for control in spec.controls:
@@ -96,17 +105,13 @@ def _check_control(control: ControlSource, facts: FolderFacts, *, offline: bool)
         raise InvalidModelError(f"{folder} is a {config.get('_class_name')}, not a {wanted}.")
     if not any(folder.glob("*.safetensors")):
         raise InvalidModelError(f"{folder} holds no safetensors.")
-    width = _one_number(config.get("cross_attention_dim", facts.cross_attention_dim))
+    width = number_in(config, "cross_attention_dim", facts.cross_attention_dim)
     if width != facts.cross_attention_dim:
         raise InvalidModelError(
             f"{folder} was trained for a model with text embeddings of {width} numbers; "
             f"this one has {facts.cross_attention_dim}.",
             remedy="Choose a ControlNet of the model's own family.",
         )
-
-
-def _one_number(value: int | list[int]) -> int:
-    return value[-1] if isinstance(value, list) else value
 
 
 # -- networks -------------------------------------------------------------------------------------------
@@ -127,8 +132,8 @@ def load_pipeline(pipeline: type[Any], folder: Path, dtype: torch.dtype, **compo
             variant="fp16" if half else None,
             **components,
         )
-    except LOADING_ERRORS as error:
-        raise InvalidModelError(f"{folder} cannot be loaded: {error}.") from error
+    except (*LOADING_ERRORS, RuntimeError) as error:
+        raise _named(folder, error) from error
 
 
 def sibling(pipeline: type[Any], loaded: Any, **more: Any) -> Any:
@@ -154,8 +159,16 @@ def _load_control(control: ControlSource, dtype: torch.dtype, *, offline: bool) 
             local_files_only=True,
             variant="fp16" if half else None,
         )
-    except LOADING_ERRORS as error:
-        raise InvalidModelError(f"{folder} cannot be loaded: {error}.") from error
+    except (*LOADING_ERRORS, RuntimeError) as error:
+        raise _named(folder, error) from error
+
+
+def _named(folder: Path, error: Exception) -> Exception:
+    """Ours for what does not fit together; torch's own where memory ran out, for smaller models may go for it."""
+    told = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or any(words in told for words in OUT_OF_MEMORY_WORDS):
+        return error
+    return InvalidModelError(f"{folder} cannot be loaded: {told[:500]}.")
 
 
 def _only_half(folder: Path) -> bool:

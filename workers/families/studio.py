@@ -18,7 +18,7 @@ from workers.families.conditioning import encode_images
 from workers.families.loading import load_pipeline, merge_loras
 from workers.families.protocol import Capabilities, Image, LoadedModel, ModelSpec, SampleBatch
 from workers.families.running import DiffusersModel, Embedding, place
-from workers.families.weights import fetch_source, lora_file, read_json, read_model_index
+from workers.families.weights import fetch_source, lora_file, number_in, read_json, read_model_index
 from workers.studio.control import control_tensor
 from workers.studio.pipeline import StudioPipeline
 
@@ -68,17 +68,17 @@ class StudioFamily:
         folder = _checked_folder(spec)
         encoder = read_json(folder / "text_encoder" / "config.json")
         index = read_json(folder / "model_index.json")
-        native = int(index.get("native_size_px", 512))
+        native = int(number_in(index, "native_size_px", 512, 4096))
         return Capabilities(
             modes=frozenset({Mode.TEXT, Mode.CONTROL, Mode.IMAGE}),
             lora=True,
             multiple_of_px=16,
             native_size_px=native,
             max_pixels=(native * MAX_SIDE_FACTOR) ** 2,
-            max_prompt_tokens=int(encoder.get("max_position_embeddings", 77)) - 2,
+            max_prompt_tokens=int(number_in(encoder, "max_position_embeddings", 77)) - 2,
             default_sampler="ddim",
-            default_steps=int(index.get("default_steps", 14)),
-            default_guidance_scale=float(index.get("default_guidance_scale", 3.0)),
+            default_steps=int(number_in(index, "default_steps", 14, 1000)),
+            default_guidance_scale=float(number_in(index, "default_guidance_scale", 3.0, 100)),
             image_control=True,
         )
 

@@ -1,6 +1,6 @@
 """Model folders on the worker's side: found or fetched, checked, and known by their digest.
 
-The checks and the digest are `mfgviz.models_folder`'s, which needs no torch; only fetching from the
+The checks are `mfgviz.models_safety`'s and the digest `mfgviz.models_folder`'s, which need no torch; only fetching from the
 hub is added here.
 """
 
@@ -13,17 +13,14 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from mfgviz.errors import InvalidModelError, ModelNotFoundError, PickledWeightsError, UnavailableError
-from mfgviz.models_folder import (
+from mfgviz.models_folder import ModelSpec, cached_snapshot, find_source, is_hub_id, weights_digest
+from mfgviz.models_safety import (
     PICKLE_SUFFIXES,
-    ModelSpec,
-    cached_snapshot,
     check_folder,
     check_safetensors,
-    find_source,
-    is_hub_id,
+    number_in,
     read_json,
     read_model_index,
-    weights_digest,
 )
 
 __all__ = [
@@ -31,6 +28,7 @@ __all__ = [
     "check_safetensors",
     "fetch_source",
     "lora_file",
+    "number_in",
     "read_json",
     "read_model_index",
     "stored_bytes",

@@ -7,7 +7,7 @@ from workers.geometry.facts import describe
 from workers.geometry.formats import detect_format
 from workers.geometry.maps import ControlMaps, control_maps
 from workers.geometry.mesh import Body, Mesh, Surface
-from workers.geometry.tessellate import TessellationLimits, tessellate
+from workers.geometry.tessellate import ReadFile, TessellationLimits, look_into, tessellate
 
 __all__ = [
     "BlobCache",
@@ -16,6 +16,7 @@ __all__ = [
     "ControlMaps",
     "FolderCache",
     "Mesh",
+    "ReadFile",
     "Surface",
     "TessellationLimits",
     "cached_maps",
@@ -23,6 +24,7 @@ __all__ = [
     "control_maps",
     "describe",
     "detect_format",
+    "look_into",
     "make_camera",
     "shape_digest",
     "tessellate",

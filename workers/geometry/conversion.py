@@ -1,18 +1,30 @@
-"""Formats that need another program's kernel: BREP and FCStd, to STEP."""
+"""Formats that need another program's kernel: BREP and FCStd, to STEP.
+
+A FreeCAD document may name Python modules to import, files to write and documents to open with it. FreeCAD is
+handed a copy that holds its shapes alone.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree.ElementTree import ParseError, fromstring, tostring
 
 from mfgviz.errors import NoSolidsError, ToolMissingError, UnreadableGeometryError
+from workers.confinement import die_with_parent
+from workers.geometry.facts import plain_text
+from workers.geometry.xml import check_xml
 
 FREECAD_COMMANDS = ("freecadcmd", "FreeCADCmd", "freecadcmd-daily")
 
+# Elements of Document.xml that may name another document.
+LINKS = ("XLink", "XLinkSub", "XLinkSubList", "XLinks", "Link")
 # Runs inside FreeCAD. `{arguments}` is a JSON list: source, target.
 FREECAD_SCRIPT = """
 import json, sys
@@ -78,13 +90,52 @@ def freecad_to_step(source: Path, target: Path) -> None:
             else "Install it, or `pip install 'mfgviz[brep]'`, or export STEP.",
         )
     with tempfile.TemporaryDirectory(prefix="mfgviz-") as folder:
+        copy = Path(folder) / f"part{source.suffix.lower()}"
+        if copy.suffix == ".fcstd":
+            shapes_only(source, copy)
+        else:
+            shutil.copyfile(source, copy)
         script = Path(folder) / "export.py"
-        script.write_text(FREECAD_SCRIPT.format(arguments=json.dumps([str(source), str(target)])))
-        done = subprocess.run(
-            [command, str(script)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        script.write_text(FREECAD_SCRIPT.format(arguments=json.dumps([str(copy), str(target)])))
+        told_file = Path(folder) / "stderr"
+        with told_file.open("wb") as told:
+            done = subprocess.run(
+                [command, str(script)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                check=False,
+                preexec_fn=die_with_parent,
+            )
+        last = (plain_text(told_file.read_bytes()[-4096:].decode(errors="replace")).splitlines() or [""])[-1]
     if done.returncode == 3:
         raise NoSolidsError(f"{source.name} holds no object with faces.")
     if done.returncode != 0 or not target.exists():
-        told = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-        raise UnreadableGeometryError(f"FreeCAD cannot read {source.name}: {told}.")
+        raise UnreadableGeometryError(f"FreeCAD cannot read {source.name}: {last or 'it wrote nothing'}.")
+
+
+def shapes_only(source: Path, target: Path) -> None:
+    """Copy a FreeCAD document without what could run, read or write anything: no Python objects, included files,
+    links to other documents, or GUI.
+
+    Raises:
+        UnreadableGeometryError: its Document.xml is damaged, or shows bodies of another document.
+    """
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as copy:
+        content = archive.read("Document.xml")
+        check_xml(content, f"Document.xml in {source.name}")
+        try:
+            root = fromstring(content)
+        except (ParseError, ValueError, LookupError) as error:
+            raise UnreadableGeometryError(f"Document.xml in {source.name} is damaged: {error}.") from error
+        if any(one.get("file") for tag in LINKS for one in root.iter(tag)):
+            raise UnreadableGeometryError(
+                f"{source.name} shows bodies of another document.", remedy="Export STEP from FreeCAD."
+            )
+        for one in [*root.iter("Python"), *root.iter("FileIncluded")]:
+            one.attrib.clear()
+            one.attrib.update({"value": "", "encoded": "yes"} if one.tag == "Python" else {"file": ""})
+        copy.writestr("Document.xml", tostring(root, encoding="utf-8", xml_declaration=True))
+        for entry in archive.infolist():
+            if re.fullmatch(r"[\w .-]+\.(brp|bin|txt)", entry.filename):
+                copy.writestr(entry.filename, archive.read(entry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from workers.geometry.mesh import Mesh, triangle_normals
 
 # Of a perforated plate the facts name so many holes, the widest; all are counted.
 HOLES_NAMED = 300
+# Of an assembly the facts name so many bodies; names longer than this are cut.
+MOST_NAMES, NAME_CHARACTERS = 1000, 256
 # Hues in degrees at which a colour's name ends.
 HUES = (
     (15, "red"),
@@ -35,7 +38,7 @@ def describe(mesh: Mesh, holes_named: int = HOLES_NAMED) -> dict[str, Any]:
     pieces = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
     volume = float(pieces.sum())
     holes = find_holes(mesh)
-    names = list(dict.fromkeys(body.name for body in mesh.bodies if body.name))
+    names = list(dict.fromkeys(body.name for body in mesh.bodies if body.name))[:MOST_NAMES]
     colours = color_names(mesh)
     size = [round(float(value), 2) for value in high - low]
     return {
@@ -56,6 +59,14 @@ def describe(mesh: Mesh, holes_named: int = HOLES_NAMED) -> dict[str, Any]:
         "hole_count": len(holes),
         "holes": [hole.as_json() for hole in holes[:holes_named]],
     }
+
+
+def plain_text(text: str, most: int = NAME_CHARACTERS) -> str:
+    """A file's text as it may be stored and printed: no control characters or half pairs, and not longer."""
+    kept = "".join(
+        " " if unicodedata.category(c) in ("Cc", "Cs", "Cf", "Zl", "Zp") else c for c in text[: 4 * most]
+    )
+    return " ".join(kept.split())[:most]
 
 
 def _centre_of_mass(

@@ -20,14 +20,11 @@ HEAD_BYTES = 4096
 UNPACK_FACTOR = 8
 
 
-def detect_format(path: Path, max_bytes: int) -> str:
-    """The format's name.
+def check_file(path: Path, max_bytes: int) -> None:
+    """Refuse what is not there, empty or too large, without a look into it.
 
     Raises:
         GeometryNotFoundError, EmptyGeometryError, GeometryTooLargeError: the file cannot be looked into.
-        UnknownFormatError: its content is of no known format.
-        FormatMismatchError: its extension says another one.
-        UnreadableGeometryError: it is a damaged zip archive.
     """
     if not path.is_file():
         what = f"{path} is no regular file." if path.exists() else f"There is no file {path}."
@@ -37,6 +34,19 @@ def detect_format(path: Path, max_bytes: int) -> str:
         raise EmptyGeometryError(f"{path.name} is empty.", remedy="Export it from the CAD program again.")
     if size > max_bytes:
         raise GeometryTooLargeError(f"{path.name} has {size:,} bytes; {max_bytes:,} are allowed.")
+
+
+def detect_format(path: Path, max_bytes: int) -> str:
+    """The name of the format of a file of at most so many bytes. It looks into archives: not for a process that
+    has other things to lose.
+
+    Raises:
+        UnknownFormatError: its content is of no known format.
+        FormatMismatchError: its extension says another one.
+        UnreadableGeometryError: it is a damaged zip archive.
+        GeometryTooLargeError: it unpacks to far more than that.
+    """
+    size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     found = _by_content(path, head, size, max_bytes)

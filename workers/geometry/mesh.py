@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,8 +15,16 @@ from numpy.typing import NDArray
 from mfgviz.errors import NoSolidsError, UnreadableGeometryError
 
 MESH_VERSION = 3
+# No part is a thousand kilometres long, nor less than a nanometre; what says so is damaged, and such numbers
+# overflow in what is computed from them.
+LARGEST_MM, SMALLEST_MM = 1e9, 1e-6
 
 Point = tuple[float, float, float]
+# The arrays of a mesh's file: their numbers, and how many a row has.
+ARRAYS = {
+    "vertices": (np.float64, 3), "faces": (np.int32, 3), "normals": (np.float32, 3), "face_ids": (np.int32, 0),
+    "body_ids": (np.int32, 0), "colors": (np.uint8, 4),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +78,17 @@ class Mesh:
             raise NoSolidsError("The file holds no surface that could be shown.")
         if not np.isfinite(self.vertices).all():
             raise UnreadableGeometryError("The file holds coordinates that are not numbers.")
-        if self.diagonal_mm <= 0:
+        if np.abs(self.bounds).max() > LARGEST_MM:
+            raise UnreadableGeometryError("The file holds coordinates beyond 1,000 km.")
+        if self.diagonal_mm < SMALLEST_MM:
             raise NoSolidsError("All points of the file are one.")
 
     @property
     def bounds(self) -> NDArray[np.float64]:
         """Least and greatest coordinates, (2, 3) in mm."""
-        used = self.vertices[np.unique(self.faces)]
+        is_used = np.zeros(len(self.vertices), bool)
+        is_used[self.faces.ravel()] = True
+        used = self.vertices[is_used]
         return np.stack([used.min(0), used.max(0)])
 
     @property
@@ -107,18 +121,23 @@ class Mesh:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Mesh:
-        """Read a mesh back. Raises ValueError where it is not one of this version."""
+        """Read a mesh back. Raises ValueError where it is not one of this version, or its numbers cannot be."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as packed:
+                unpacked = sum(entry.file_size for entry in packed.infolist())
+        except (zipfile.BadZipFile, NotImplementedError) as error:
+            raise ValueError(str(error)) from error
+        if unpacked > len(content):  # `to_bytes` does not compress
+            raise ValueError("a mesh that unpacks to more than itself")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             told = json.loads(archive["told"].tobytes())
             if told["version"] != MESH_VERSION:
                 raise ValueError(f"mesh of version {told['version']}")
-            colors = archive["colors"]
+            arrays = {name: archive[name] for name in ARRAYS}
+            _check_arrays(arrays, len(told["bodies"]))
+            colors = arrays.pop("colors")
             return cls(
-                vertices=archive["vertices"],
-                faces=archive["faces"],
-                normals=archive["normals"],
-                face_ids=archive["face_ids"],
-                body_ids=archive["body_ids"],
+                **arrays,
                 bodies=tuple(map(Body, told["bodies"])),
                 colors=colors if len(colors) else None,
                 surfaces=tuple(
@@ -127,6 +146,24 @@ class Mesh:
                 free_face_ids=tuple(told["free_face_ids"]),
                 warnings=tuple(told["warnings"]),
             )
+
+
+def _check_arrays(arrays: dict[str, NDArray[Any]], bodies: int) -> None:
+    """Raises ValueError for what no reader of ours writes: ray casters crash on corners that are not there."""
+    for name, (kind, rank) in ARRAYS.items():
+        one = arrays[name]
+        if one.dtype != kind or one.shape[1:] != ((rank,) if rank else ()):
+            raise ValueError(f"{name} is {one.dtype} {one.shape}")
+    triangles, points = len(arrays["faces"]), len(arrays["vertices"])
+    whole = [len(arrays["normals"]) == points, len(arrays["colors"]) in (0, triangles)]
+    whole += [len(arrays[name]) == triangles for name in ("face_ids", "body_ids")]
+    # A file may leave a face out, but numbers far beyond its triangles only make tables of them huge.
+    highest = {"faces": points, "face_ids": max(16 * triangles, 1 << 20), "body_ids": max(bodies, 1)}
+    whole += [
+        arrays[n].size == 0 or 0 <= arrays[n].min() <= arrays[n].max() < most for n, most in highest.items()
+    ]
+    if not all(whole):
+        raise ValueError("a mesh whose numbers do not fit together")
 
 
 def _named(plain: list[object]) -> dict[str, object]:

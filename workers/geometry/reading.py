@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 from mfgviz.errors import NoSolidsError, UnreadableGeometryError
 from workers.geometry.colors import Color, ColoredTriangles, paint, without_colors
 from workers.geometry.conversion import brep_to_step, freecad_to_step
-from workers.geometry.mesh import Body, Mesh, Surface, triangle_normals
+from workers.geometry.facts import plain_text
+from workers.geometry.mesh import LARGEST_MM, Body, Mesh, Surface, triangle_normals
+from workers.geometry.xml import check_archive
 
 DEFLECTION_SHARE = 1e-3
 ANGLE_RAD = 0.35
@@ -78,7 +79,7 @@ def _glb(content: bytes, file_format: str, deflection_mm: float, angle_rad: floa
             content, kind, deflection_mm, angle_rad, False, True, False, True, set(), True
         )
     except (RuntimeError, ValueError) as error:
-        raise UnreadableGeometryError(f"{name} cannot be read: {error}.") from error
+        raise UnreadableGeometryError(f"{name} cannot be read: {plain_text(str(error))}.") from error
     if not made:
         raise NoSolidsError(f"{name} holds no solid or surface, or is damaged.")
     return made
@@ -202,24 +203,36 @@ def _color_of(part: Any) -> Color | None:
 def _plain_name(name: str) -> str:
     """The product's name; the translator's own placeholders are none."""
     made_up = name.startswith("Open CASCADE STEP translator") or re.fullmatch(PLACEHOLDER, name)
-    return "" if made_up else name
+    return "" if made_up else plain_text(name)
 
 
 # -- triangles ----------------------------------------------------------------------------------------------
 def _read_triangles(path: Path, file_format: str) -> Mesh:
     import trimesh
 
+    if file_format == "3mf":
+        check_archive(path)
+    # Of pictures and other files that it names nothing is needed: without a resolver none is opened.
+    plain = {"skip_materials": True} if file_format in ("obj", "glb") else {}
     try:
-        loaded = trimesh.load(path, file_type=file_format, process=False)
+        # In memory, for a name would tell the reader where to look for other files.
+        loaded = trimesh.load(io.BytesIO(path.read_bytes()), file_type=file_format, process=False, **plain)
         unit = getattr(loaded, "units", None)
         whole = loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
-    except (ValueError, KeyError, IndexError, TypeError, OSError, json.JSONDecodeError) as error:
-        raise UnreadableGeometryError(f"{path.name} cannot be read as {file_format}: {error}.") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        told = plain_text(str(error)) or type(error).__name__
+        raise UnreadableGeometryError(f"{path.name} cannot be read as {file_format}: {told}.") from error
     if not isinstance(whole, trimesh.Trimesh) or not len(whole.faces):
         raise NoSolidsError(f"{path.name} holds no triangles.")
     vertices, faces = np.asarray(whole.vertices, float), np.asarray(whole.faces)
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise UnreadableGeometryError(f"{path.name} has triangles whose corners are not there.")
     if not np.isfinite(vertices).all():
         raise UnreadableGeometryError(f"{path.name} holds coordinates that are not numbers.")
+    if np.abs(vertices).max() > LARGEST_MM:
+        raise UnreadableGeometryError(f"{path.name} holds coordinates beyond 1,000 km.")
     if file_format == "glb":
         # glTF is Y up and in metres (Khronos glTF 2.0, 3.4); ours is Z up and in mm.
         vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1) * METRES

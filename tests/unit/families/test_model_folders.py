@@ -17,12 +17,11 @@ from mfgviz.models_folder import (
     LoraSource,
     ModelSpec,
     cached_snapshot,
-    check_folder,
     find_source,
-    read_model_index,
     spec_digest,
     weights_digest,
 )
+from mfgviz.models_safety import check_folder, read_model_index
 from workers.families.weights import fetch_source, lora_file, stored_bytes
 
 

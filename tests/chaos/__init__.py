@@ -1,0 +1,1 @@
+"""Faults at random into a whole service, and what must hold of it afterwards."""
