@@ -158,7 +158,7 @@ def restore(
         copied, kept, bad = _take_blobs(folder, found, None, progress)
         return Restored(found, found.migration, copied, kept, bad, None)
     with _in_folder(settings.data_dir):
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = take_lock(settings)
         try:
             return _bring_back(settings, actor, folder, found, (force, incomplete), progress)
