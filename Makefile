@@ -83,6 +83,14 @@ docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows be
 pictures: $(VENV)/.installed-dev ## Make the pictures of the docs, through the product itself
 	$(BIN)/python -m docs.pictures
 
+.PHONY: sbom
+sbom: $(VENV)/.installed-dev ## Write dist/mfgviz-VERSION.cdx.json: what mfgviz is made of (CycloneDX)
+	$(BIN)/python -m supply.sbom
+
+.PHONY: audit
+audit: $(VENV)/.installed-dev ## Is what is installed what was pinned, and is anything known against it?
+	$(BIN)/python -m supply.audit $(AUDIT)
+
 .PHONY: samples
 samples: $(VENV)/.installed-dev ## Make the sample parts again, by their script
 	$(BIN)/python -m workers.studio.training.samples
