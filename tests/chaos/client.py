@@ -22,9 +22,8 @@ from tests.chaos.doors import Door, open_door
 VIEWS = ("iso", "front", "top", "right")
 # Few kinds, so that batches form; most without maps, because to judge a picture takes a third of a second.
 KINDS: tuple[dict[str, Any], ...] = (
-    {"width": 64, "height": 64, "num_inference_steps": 12, "mode": "text"},
-    {"width": 64, "height": 64, "num_inference_steps": 12, "mode": "text"},
-    {"width": 96, "height": 64, "num_inference_steps": 20, "mode": "text"},
+    *({"width": 64, "height": 64, "num_inference_steps": 12, "mode": "text"},) * 4,
+    *({"width": 96, "height": 64, "num_inference_steps": 20, "mode": "text"},) * 2,
     {"width": 64, "height": 64, "num_inference_steps": 12, "mode": "control"},
 )
 STUDIO_KINDS: tuple[dict[str, Any], ...] = (
