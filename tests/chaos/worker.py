@@ -12,7 +12,9 @@ import threading
 import time
 from pathlib import Path
 
-import workers.devices  # noqa: F401 - what takes seconds to load, before faults come
+# What takes seconds to load, before faults come.
+import workers.devices
+import workers.fidelity  # noqa: F401
 from workers.app import app, host
 from workers.engine import Engine
 
