@@ -99,7 +99,7 @@ class Submitter:
         try:
             getattr(self._door, what)(ids)
         except MfgvizError as error:
-            self._note("refused", what=what, jobs=ids, code=error.code)
+            self._note(f"{what}-refused", jobs=ids, code=error.code)
 
     def _note(self, what: str, **told: Any) -> None:
         self._journal.write(json.dumps({"at": time.time(), "what": what, **told}) + "\n")
