@@ -241,7 +241,7 @@ class Stage:
             self.slots.append(slot)
             slot.launch()
         for slot in self.slots:
-            eventually(slot.worker.has_reported, 120, f"the start of worker {slot.number}")
+            eventually(slot.worker.has_reported, 400, f"the start of worker {slot.number}")
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
 
     def _supervise(self) -> None:
