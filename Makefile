@@ -66,6 +66,10 @@ bench: $(VENV)/.installed-dev ## Print the benchmarks' figures, and write them t
 	@mkdir -p var
 	$(BIN)/python -m benchmarks --json var/bench.json
 
+.PHONY: fuzz
+fuzz: $(VENV)/.installed-dev ## Read 5,000 hostile CAD files; go on where it stopped, keep what breaks in var/fuzz
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
 .PHONY: docs
 docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows best
 	$(BIN)/python docs/build.py

@@ -1,7 +1,7 @@
 """`make fuzz`: thousands of bent CAD files through the reader. What breaks is kept in var/fuzz/.
 
-python -m tests.fuzz [--files 5000] [--seed N] [--from N] [--again FILE …]; without --seed a run that was stopped goes
-on where it was.
+python -m tests.fuzz [--files 5000] [--seed N] [--from N] [--again FILE …]; without --seed a run that was
+stopped goes on where it was.
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ TRICKS: dict[str, Trick] = {
     "infinity": lambda f: (f / UNET).write_text('{"sample_size": Infinity}'),
     "a VAE without end": lambda f: change(f / "vae/config.json", block_out_channels=[1] * 64),
     "a size that is text": lambda f: change(f / UNET, sample_size="64"),
-    "tokens that are none": lambda f: change(f / "text_encoder/config.json", max_position_embeddings=None, x=[]),
+    "tokens that are none": lambda f: change(
+        f / "text_encoder/config.json", max_position_embeddings=None, x=[]
+    ),
     "weights elsewhere": lambda f: (f / "unet/diffusion_pytorch_model.safetensors.index.json").write_text(
         json.dumps({"weight_map": {"a": "../../../etc/passwd"}})
     ),
@@ -115,7 +117,7 @@ def _instead(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _socket(path: Path) -> None:
-    held = os.getcwd()
+    held = Path.cwd()
     os.chdir(path.parent)  # a socket's path is short
     try:
         socket.socket(socket.AF_UNIX).bind(path.name)
@@ -141,7 +143,8 @@ def test_a_trick_is_refused_by_name(folder: Path, name: str) -> None:
     [
         ["os", "system"], ["subprocess", "Popen"], ["diffusers", "utils"], ["diffusers", "load_image"],
         ["transformers", "pipeline"], ["transformers", "AutoModel"], ["diffusers.utils", "logging"],
-        ["workers.studio.training.samples", "main"], ["diffusers", "os.system"], ["diffusers", "evilScheduler"],
+        ["workers.studio.training.samples", "main"], ["diffusers", "os.system"], ["diffusers",
+        "evilScheduler"],
     ],
 )  # fmt: skip
 def test_a_component_is_of_a_known_class(folder: Path, component: list[str]) -> None:
@@ -164,7 +167,11 @@ def packed(header: bytes | dict[str, object], data: bytes = b"", length: int | N
 
 
 def tensor(begin: int, end: int, dtype: str = "F32", shape: object = None) -> dict[str, object]:
-    return {"dtype": dtype, "shape": [(end - begin) // 4] if shape is None else shape, "data_offsets": [begin, end]}
+    return {
+        "dtype": dtype,
+        "shape": [(end - begin) // 4] if shape is None else shape,
+        "data_offsets": [begin, end],
+    }
 
 
 TENSORS: dict[str, bytes] = {
@@ -206,7 +213,8 @@ def test_a_header_of_more_than_the_format_allows_is_not_read(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_what_passes_is_read_by_the_library_as_well(tmp_path: Path, seed: int) -> None:
-    """Bent headers: what the check lets through, the library must load; it is never the other way round that counts."""
+    """Bent headers: what the check lets through, the library must load; it is never the other way round that
+    counts."""
     rng, path = random.Random(seed), tmp_path / "x.safetensors"
     save_file({"a.weight": torch.zeros(3, 4), "b": torch.ones(5, dtype=torch.float16)}, path)
     content = bytearray(path.read_bytes())
@@ -224,8 +232,10 @@ def test_what_passes_is_read_by_the_library_as_well(tmp_path: Path, seed: int) -
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"unet.megatron_config": {"a": 1}}, {"unet.megatron_core": "os"}, {"unet.auto_mapping": 1, "auto_map": {"a": "b"}},
-        {"unet.rank_pattern": {"(a+)+$": 4}}, {"unet.target_modules": ["(.*)*x"]}, {"unet.target_modules": "((a*)*)*$"},
+        {"unet.megatron_config": {"a": 1}}, {"unet.megatron_core": "os"}, {"unet.auto_mapping": 1,
+        "auto_map": {"a": "b"}},
+        {"unet.rank_pattern": {"(a+)+$": 4}}, {"unet.target_modules": ["(.*)*x"]},
+        {"unet.target_modules": "((a*)*)*$"},
     ],
 )  # fmt: skip
 def test_lora_settings_that_name_code_or_patterns_are_refused(
@@ -241,7 +251,9 @@ def test_lora_settings_that_name_code_or_patterns_are_refused(
 def test_lora_settings_as_diffusers_writes_them_pass(tmp_path: Path) -> None:
     from peft import LoraConfig
 
-    plain = LoraConfig(r=4, target_modules=["to_q", "down_blocks.0.attn.to_k"], rank_pattern={"to_q": 8}).to_dict()
+    plain = LoraConfig(
+        r=4, target_modules=["to_q", "down_blocks.0.attn.to_k"], rank_pattern={"to_q": 8}
+    ).to_dict()
     plain = {key: sorted(one) if isinstance(one, set) else one for key, one in plain.items()}
     told = json.dumps({f"unet.{key}": one for key, one in plain.items()}, default=str)
     save_file({"a": torch.zeros(1)}, tmp_path / "l.safetensors", metadata={"lora_adapter_metadata": told})
