@@ -63,13 +63,13 @@ def document(inside: str = "", objects: str = "") -> bytes:
     return zipped({"Document.xml": text.encode()})
 
 
-def hostile_files() -> Iterator[tuple[str, str, bytes]]:
-    """All of them."""
+def hostile_files(address: str) -> Iterator[tuple[str, str, bytes]]:
+    """All of them; some name a server at that address (host:port)."""
     yield from _step()
-    yield from _glb()
+    yield from _glb(address)
     yield from _zip()
     yield from _fcstd()
-    yield from _plain()
+    yield from _plain(address)
 
 
 def _step() -> Iterator[tuple[str, str, bytes]]:
@@ -102,10 +102,10 @@ def _step() -> Iterator[tuple[str, str, bytes]]:
     yield "exponential compound", "part.brep", exponential_brep(30)
 
 
-def _glb() -> Iterator[tuple[str, str, bytes]]:
+def _glb(address: str) -> Iterator[tuple[str, str, bytes]]:
     for name, uri in (
         ("a file of this host", "file:///etc/passwd"), ("a path upwards", "../../../../../etc/passwd"),
-        ("a web address", "http://127.0.0.1:9/x"), ("a data URI that is none", "data:,x"),
+        ("a web address", f"http://{address}/x"), ("a data URI that is none", "data:,x"),
     ):  # fmt: skip
         yield f"a buffer that is {name}", "part.glb", triangle_glb(buffers=[{"byteLength": 36, "uri": uri}])
         yield f"an image that is {name}", "part.glb", triangle_glb(
@@ -234,7 +234,7 @@ def _fcstd() -> Iterator[tuple[str, str, bytes]]:
     yield "a document that is none", "part.FCStd", zipped({"Document.xml": b"<Document"})
 
 
-def _plain() -> Iterator[tuple[str, str, bytes]]:
+def _plain(address: str) -> Iterator[tuple[str, str, bytes]]:
     yield "nothing", "part.stl", b""
     yield "a count of 4 billion triangles", "part.stl", b"\0" * 80 + struct.pack("<I", 2**32 - 1) + b"\0" * 50
     triangle = struct.pack("<12fH", 0, 0, 1, *(float("nan"),) * 9, 0)
@@ -268,8 +268,8 @@ def _plain() -> Iterator[tuple[str, str, bytes]]:
         "a material elsewhere",
         "part.obj",
         (
-            b"mtllib ../../../../etc/passwd\nmtllib http://127.0.0.1:9/x\nusemtl x\n"
-            b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+            b"mtllib ../../../../etc/passwd\nmtllib http://%s/x\nusemtl x\n"
+            b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n" % address.encode()
         ),
     )
     yield (

@@ -61,7 +61,7 @@ def test_bent_and_hostile_files_are_read_or_refused_by_name(
             codes.add(outcome.code)
             if outcome.code != "read" or outcome.broken:
                 broken[f"good {kind} {number}"] = outcome
-    for trick, name, content in hostile_files():
+    for trick, name, content in hostile_files(house.address):
         outcome = house.check(name, content, IMPATIENT)
         codes.add(outcome.code)
         if outcome.broken:
