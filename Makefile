@@ -75,6 +75,10 @@ CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SECOND
 chaos: $(VENV)/.installed-dev ## Break everything at random for MINUTES, and check that nothing is lost
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.installed-dev ## Read 5,000 hostile CAD files; go on where it stopped, keep what breaks in var/fuzz
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
 .PHONY: docs
 docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows best
 	$(BIN)/python docs/build.py
