@@ -75,6 +75,10 @@ CHAOS := $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SECOND
 chaos: $(VENV)/.installed-dev ## Break everything at random for MINUTES, and check that nothing is lost
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.installed-dev ## Read 5,000 hostile CAD files; go on where it stopped, keep what breaks in var/fuzz
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
 .PHONY: docs
 docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows best
 	$(BIN)/python docs/build.py
@@ -82,6 +86,14 @@ docs: $(VENV)/.installed-dev ## Write the reference pages that the code knows be
 .PHONY: pictures
 pictures: $(VENV)/.installed-dev ## Make the pictures of the docs, through the product itself
 	$(BIN)/python -m docs.pictures
+
+.PHONY: sbom
+sbom: $(VENV)/.installed-dev ## Write dist/mfgviz-VERSION.cdx.json: what mfgviz is made of (CycloneDX)
+	$(BIN)/python -m supply.sbom
+
+.PHONY: audit
+audit: $(VENV)/.installed-dev ## Is what is installed what was pinned, and is anything known against it?
+	$(BIN)/python -m supply.audit $(AUDIT)
 
 .PHONY: samples
 samples: $(VENV)/.installed-dev ## Make the sample parts again, by their script

@@ -126,7 +126,11 @@ def backup(
             remedy="Name a folder elsewhere, best on another disk.",
         )
     with _in_folder(folder), _our_folder(folder):
-        return _add(runtime, actor, folder, keep, progress)
+        _tidy(folder)
+        try:
+            return _add(runtime, actor, folder, keep, progress)
+        finally:
+            _tidy(folder)
 
 
 def restore(
@@ -158,11 +162,12 @@ def restore(
         copied, kept, bad = _take_blobs(folder, found, None, progress)
         return Restored(found, found.migration, copied, kept, bad, None)
     with _in_folder(settings.data_dir):
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = take_lock(settings)
         try:
             return _bring_back(settings, actor, folder, found, (force, incomplete), progress)
         finally:
+            _tidy(settings.data_dir)
             drop_lock(lock)
 
 
@@ -186,8 +191,6 @@ def find(folder: Path, name: str | None = None) -> Manifest:
 
 # -- making one --------------------------------------------------------------------------------------------
 def _add(runtime: Runtime, actor: str, folder: Path, keep: int, progress: Progress) -> BackedUp:
-    for left in folder.glob(f"{PARTIAL}*"):
-        left.unlink()
     at = datetime.now(UTC)
     name = at.strftime("%Y%m%dT%H%M%S-%fZ")
     copy, listed = folder / f"{PARTIAL}{name}.db", folder / f"{PARTIAL}{name}.blobs"
@@ -341,8 +344,7 @@ def _bring_back(
 ) -> Restored:
     force, incomplete = wishes
     place = settings.data_dir.absolute() / DATABASE
-    for left in place.parent.glob(f"{PARTIAL}*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    _tidy(place.parent)
     # Whether it is in use must be known before anything is looked at, which would open it, too.
     with _to_oneself(place) as is_whole:
         taken = place.exists() and not (is_whole and _is_empty(place))
@@ -524,10 +526,20 @@ def _in_folder(folder: Path) -> Iterator[None]:
     """Errors of files in it are ours."""
     try:
         yield
+    except StorageUnavailableError as error:
+        if error.remedy == StorageUnavailableError.default_remedy:
+            error.remedy = "Look for free space and permissions there. What was there before is whole."
+        raise
     except OSError as error:
         raise StorageUnavailableError.of_folder(folder, error) from error
     except sqlite3.Error as error:
         raise StorageUnavailableError(f"A database in {folder} or {gettempdir()} failed: {error}.") from error
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what was not finished."""
+    for left in folder.glob(f"{PARTIAL}*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _close_up(path: Path) -> None:

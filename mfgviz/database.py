@@ -76,7 +76,7 @@ class Database:
         """The database that the settings name; the embedded one's folder is made."""
         if settings.is_embedded_database:
             try:
-                settings.data_dir.mkdir(parents=True, exist_ok=True)
+                settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
                 raise StorageUnavailableError.of_folder(settings.data_dir, error) from error
         return cls(settings.sqlalchemy_url, settings.database_timeout_s)

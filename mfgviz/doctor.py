@@ -133,6 +133,9 @@ def _database(runtime: Runtime) -> Finding:
     state = schema.state(runtime.db)
     if state.is_current:
         return Finding("database", Health.OK, f"{answered}, migration {state.current}")
+    if state.is_newer:
+        told = f"{answered}, at migration {state.current} of a newer version than this"
+        return Finding("database", Health.WARN, told, "Install that version here, too.")
     told = f"{answered}, at {state.current or 'no migration'}, needs {state.head}"
     return Finding("database", Health.FAIL, told, "Run `mfgviz db upgrade`.")
 

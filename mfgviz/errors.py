@@ -639,6 +639,12 @@ class ToolMissingError(MfgvizError):
     exit_code = EXIT_UNAVAILABLE
 
 
+class ToolFailedError(MfgvizError):
+    """A program of the worker side ended without an answer."""
+
+    default_remedy = "Look at the log; where memory ran out, make room or ask for less."
+
+
 # -- services that do not answer ----------------------------------------------------------------------
 class UnavailableError(MfgvizError):
     """A service does not answer."""

@@ -92,7 +92,8 @@ class LocalStack:
         if watched and not Path(watched).is_dir():
             raise InvalidSettingError(f"watch_folder is {watched!r}, which is no folder.")
         try:
-            self.log_file("x").parent.mkdir(parents=True, exist_ok=True)
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.log_file("x").parent.mkdir(exist_ok=True)
             self._lock = take_lock(self.settings)
             self._prepare_database()
             if self.settings.is_embedded_broker:

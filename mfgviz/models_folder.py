@@ -154,8 +154,8 @@ def weights_digest(source: Path) -> str:
     """Hex SHA-256 over the sorted relative names and contents of all weights and configs.
 
     `source` is a folder, or one .safetensors file. Text that changes no picture (model cards,
-    images) is left out. A file's hash is remembered for as long as nothing about the file changes that nobody can
-    set back: its inode, size and the times of its content and its inode.
+    images) is left out. A file's hash is remembered as long as its inode, its size and both of its times are
+    the same; the inode's own time cannot be set back.
     """
     total = hashlib.sha256()
     for name, path in sorted(_digested_files(source)):

@@ -1,8 +1,8 @@
 """Whether a model folder is safe to load: nothing in it may run, hang, fill the memory, or lie elsewhere.
 
 Only the standard library is used. All is looked at before any of it is loaded: weights are safetensors whose
-header adds up, configs are small, plain and name nothing but known classes, and there is no file that is more than a
-file. What is refused is refused by name.
+header adds up, configs are small and plain and name known classes alone, and nothing is more than a file.
+What is refused is refused by name.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CODE_SUFFIXES = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib"})
 # The classes that a component may be of. Schedulers are diffusers' and many: they are known by their names.
 COMPONENTS: dict[str, frozenset[str]] = {
     "diffusers": frozenset({
-        "UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL", "ControlNetModel",
-        "MultiControlNetModel", "T2IAdapter", "MultiAdapter",
+        "UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL",
+        "ControlNetModel", "MultiControlNetModel", "T2IAdapter", "MultiAdapter",
     }),
     "transformers": frozenset({
-        "CLIPTextModel", "CLIPTextModelWithProjection", "CLIPTokenizer", "CLIPTokenizerFast", "TokenizersBackend",
-        "PreTrainedTokenizerFast",
+        "CLIPTextModel", "CLIPTextModelWithProjection", "CLIPTokenizer", "CLIPTokenizerFast",
+        "TokenizersBackend", "PreTrainedTokenizerFast",
     }),
     "workers.studio.autoencoder": frozenset({"StudioAutoencoder"}),
     "workers.studio.hints": frozenset({"StudioHintEncoder"}),
@@ -54,7 +54,8 @@ MOST_OF = {
     "num_hidden_layers": 200, "num_layers": 200, "num_res_blocks": 100, "num_train_timesteps": 100_000,
 }  # fmt: skip
 BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64,
 }  # fmt: skip
 # Libraries make patterns of tensors' and modules' names: letters cannot make one that never ends.
@@ -67,8 +68,8 @@ def check_folder(folder: Path) -> None:
 
     Raises:
         PickledWeightsError: a weights file is a pickle.
-        InvalidModelError: a link leaves the folder; something in it is code, no regular file, or far too large; a
-            safetensors file or a config is not one, or asks for code or for absurd numbers.
+        InvalidModelError: a link leaves the folder; something in it is code, no regular file, or far too
+            large; a safetensors file or a config is not one, or asks for code or for absurd numbers.
     """
     root = _trusted_root(folder)
     for path in _entries(folder):
@@ -248,7 +249,11 @@ def _load_json(path: Path, most_bytes: int) -> Any:
 
 
 def number_in(config: dict[str, Any], key: str, default: float, most: float = LARGEST_NUMBER) -> float:
-    """A config's number above zero, or the default where it has none; of a list the last. Raises InvalidModelError."""
+    """A config's number above zero, or the default where it has none; of a list the last.
+
+    Raises:
+        InvalidModelError: it is none, or above `most`.
+    """
     value = config.get(key)
     value = default if value is None else value[-1] if isinstance(value, list) and value else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
@@ -284,7 +289,7 @@ def _check_config(plain: Any, what: str, depth: int, *, bound: bool = False, und
     if isinstance(plain, list) and len(plain) > LONGEST_LIST:
         raise InvalidModelError(f"{what} has a list of {len(plain):,} values.")
     for key, value in _items(plain, under):
-        if (key in CODE_KEYS and value) or (key == "trust_remote_code" and value is True):
+        if (key.rpartition(".")[2] in CODE_KEYS and value) or (key == "trust_remote_code" and value is True):
             raise InvalidModelError(
                 f"{what} asks for code or quantized weights ({key}), which are not loaded.",
                 remedy="Use a plain folder of safetensors, of the classes of diffusers and transformers.",
@@ -324,7 +329,7 @@ def read_model_index(folder: Path) -> tuple[str, dict[str, tuple[str, str]]]:
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str):
         raise InvalidModelError(
-            f"{folder / 'model_index.json'} names the pipeline {str(pipeline)[:200]}: code outside diffusers.",
+            f"{folder}/model_index.json names the pipeline {str(pipeline)[:200]}: code outside diffusers.",
             remedy="Only diffusers' own pipelines and mfgviz's studio pipeline are loaded.",
         )
     components: dict[str, tuple[str, str]] = {}

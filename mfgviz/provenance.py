@@ -14,6 +14,7 @@ import io
 import json
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
@@ -30,10 +31,11 @@ RECORD_VERSION = 1
 TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 JPEG_QUALITY = 92
 THUMBNAIL_PX = 256
-# What is decoded at most where no setting says less, and the largest file that is looked at: both are several times
-# what any model here makes.
+# What is decoded at most where no setting says less, and the largest file that is looked at: both are
+# several times what any model here makes.
 MOST_PIXELS, MOST_BYTES = 8192 * 8192, 256 * 2**20
-# A progressive JPEG has ten passes or so. Each goes over the whole picture: of a few bytes each they take minutes.
+# A progressive JPEG has ten passes or so. Each goes over the whole picture: of a few bytes each they take
+# minutes.
 MOST_SCANS = 200
 EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -87,7 +89,8 @@ def thumbnail(image: Image.Image) -> bytes:
 
 
 def bare(image: Image.Image) -> Image.Image:
-    """Its pixels in RGB and nothing else: no colour profile, place or comment of its maker goes into another file."""
+    """Its pixels in RGB and nothing else: no colour profile, place or comment of its maker goes into another
+    file."""
     rgb = image.convert("RGB")
     return Image.frombytes("RGB", rgb.size, rgb.tobytes())
 
@@ -96,7 +99,8 @@ def read_file(path: Path) -> bytes:
     """An image file's content.
 
     Raises:
-        ImageUnreadableError: it cannot be read, is no regular file (a pipe would never end), or is far too large.
+        ImageUnreadableError: it cannot be read, is no regular file (a pipe would never end), or is far too
+        large.
     """
     try:
         facts = path.stat()
@@ -110,7 +114,8 @@ def read_file(path: Path) -> bytes:
 
 
 def starting_image(content: bytes, what: str, max_pixels: int = MOST_PIXELS) -> Image.Image:
-    """A picture of a stranger as people see it, RGB: upright, on white where it is transparent, its first frame.
+    """A picture of a stranger as people see it, RGB: upright, on white where it is transparent, its first
+    frame.
 
     Colour profiles are not applied, and nothing but the pixels is kept. Raises ImageUnreadableError.
     """
@@ -147,20 +152,20 @@ def open_image(content: bytes, what: str, max_pixels: int = MOST_PIXELS) -> Imag
         raise ImageUnreadableError(f"{what} is a JPEG of more than {MOST_SCANS} passes.")
     try:
         image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
-        if image.width * image.height > max_pixels:
-            raise ImageUnreadableError(
-                f"{what} has {image.width}x{image.height} px; {max_pixels:,} pixels are allowed.",
-                remedy="Make it smaller, or raise MFGVIZ_IMAGE_MAX_PIXELS.",
-            )
-        image.load()
+        fits = image.width * image.height <= max_pixels
+        if fits:
+            image.load()
     except UnidentifiedImageError as error:
         raise ImageUnreadableError(f"{what} is no PNG, JPEG or WebP image.") from error
-    except ImageUnreadableError:
-        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageUnreadableError(f"{what} is too large: {error}") from error
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise ImageUnreadableError(f"{what} is no image that can be read: {str(error)[:200]}.") from error
+    if not fits:
+        raise ImageUnreadableError(
+            f"{what} has {image.width}x{image.height} px; {max_pixels:,} pixels are allowed.",
+            remedy="Make it smaller, or raise MFGVIZ_IMAGE_MAX_PIXELS.",
+        )
     return image
 
 
@@ -172,7 +177,8 @@ def read_record(image: Image.Image, what: str) -> Record:
     """
     text: str | None = None
     if isinstance(image, PngImageFile):
-        text = image.text.get(RECORD_KEY)
+        with suppress(Exception):  # of an animation its other frames are read for it, and may be damaged
+            text = image.text.get(RECORD_KEY)
     if text is None:
         text = _record_in_xmp(image.info.get("xmp"))
     if text is None:

@@ -12,7 +12,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from mfgviz.errors import MfgvizError, ToolMissingError, error_of
+from mfgviz.errors import ToolFailedError, ToolMissingError, error_of
 
 NEEDED = ("numpy", "trimesh", "cascadio", "embreex", "torch", "diffusers")
 
@@ -24,11 +24,11 @@ def is_available() -> bool:
 
 def run_tool(name: str, arguments: dict[str, Any], *, tells: bool = False) -> dict[str, Any]:
     """Run one of the worker side's tools and return its answer. One that `tells` what it does, because it
-    takes
-    long, does so on this program's stderr.
+    takes long, does so on this program's stderr.
 
     Raises:
         ToolMissingError: the worker side is not installed here.
+        ToolFailedError: it ended without an answer.
         MfgvizError: the tool's own error, of its own class.
     """
     if not is_available():
@@ -47,7 +47,7 @@ def run_tool(name: str, arguments: dict[str, Any], *, tells: bool = False) -> di
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:
         told = ((done.stderr or "").strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise MfgvizError(f"The tool {name} failed: {told}.") from error
+        raise ToolFailedError(f"The tool {name} failed: {told[:500]}.") from error
     if "error" in answer:
         raise error_of(answer["error"])
     return answer

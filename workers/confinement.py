@@ -4,8 +4,8 @@ The reader is native code over untrusted bytes, so it is held as if the file had
 limits on memory, time, files and their size, a folder of its own as cwd, HOME and TMPDIR, and an environment
 without this program's secrets. On Linux also: no way to gain rights, none of root's but to read files, no
 network (a namespace of its own where that is allowed, Landlock's TCP rules elsewhere), no file outside the
-folder but the system's libraries and the one it reads (Landlock), and its end with its parent's. What a kernel
-does not offer is left out; the limits stay.
+folder but the system's libraries and the one it reads (Landlock), and its end with its parent's. What a
+kernel does not offer is left out; the limits stay.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from pathlib import Path
 MOST_OPEN_FILES = 512
 # What programs and their libraries are found by; nothing that begins with MFGVIZ_ or holds a password.
 KEPT_VARIABLES = (
-    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME",
+    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX",
+    "PYTHONHOME",
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SYSTEMROOT",
 )  # fmt: skip
 CODE = Path(__file__).resolve().parents[1]

@@ -85,7 +85,7 @@ class PictureService(Base):
             return render_of(rendition)
 
     def store_image(self, content: bytes, what: str = "The image") -> wire.StoredImage:
-        """Store the pixels of a starting image, and nothing else of it. Raises ImageUnreadableError where it is none,
-        or too large."""
+        """Store the pixels of a starting image, and nothing else of it. Raises ImageUnreadableError where it
+        is none, or too large."""
         png, (width, height) = provenance.starting_png(content, what, self.runtime.settings.image_max_pixels)
         return wire.StoredImage(digest=self.runtime.blobs.put(png), width=width, height=height)

@@ -9,21 +9,22 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import redis
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from mfgviz.errors import MfgvizError
-from mfgviz.records import RenderJob
-from mfgviz.vocabulary import JobState
+from mfgviz.records import Attempt, RenderJob
+from mfgviz.vocabulary import AttemptOutcome, JobState
 from tests.chaos.doors import Door, open_door
 from tests.chaos.stage import LEASE_S, Slot, Stage
 
 GPU_KEY = "mfgviz:gpu"
+BUSY_WITHIN_S = 60.0
 # Kinds after which an attempt of any worker may be lost, and not only the named worker's.
 OF_ALL = frozenset(
     {
@@ -97,14 +98,12 @@ class Chaos:
     # -- workers -----------------------------------------------------------------------------------------
     def _kill(self, injected: Injected) -> None:
         """SIGKILL a worker, best in the middle of a batch; another is started in its place."""
-        slot = self._pick(injected)
-        injected.details["busy"] = self._wait_until_busy(slot)
+        slot = self._pick_busy(injected)
         self._stage.kill_worker(slot, self._rng.uniform(0.2, 2.0))
 
     def _pause(self, injected: Injected) -> None:
         """SIGSTOP for longer than the lease, then SIGCONT: it comes back and thinks that it has its jobs."""
-        slot = self._pick(injected)
-        injected.details["busy"] = self._wait_until_busy(slot)
+        slot = self._pick_busy(injected)
         self._stage.pause_worker(slot, LEASE_S + self._rng.uniform(0.6, 2.5))
 
     def _clock(self, injected: Injected) -> None:
@@ -117,27 +116,27 @@ class Chaos:
         if self._rng.random() < 0.7:
             slot.clock.write_text("+0\n")
 
-    def _pick(self, injected: Injected) -> Slot:
+    def _pick(self, injected: Injected, among: Collection[str] = ()) -> Slot:
         alive = [slot for slot in self._stage.slots if not slot.has_ended()]
+        alive = [slot for slot in alive if slot.name in among] or alive
         slot = self._rng.choice(alive)
         injected.worker = slot.name
         return slot
 
-    def _wait_until_busy(self, slot: Slot) -> bool:
-        """Whether the worker is amid a batch, after a little patience."""
-        name = slot.name
-        for _ in range(100):
-            if self._holds_jobs(name):
-                return True
-            time.sleep(0.05)
-        return False
-
-    def _holds_jobs(self, worker: str) -> bool:
-        from mfgviz.records import Attempt
-
-        with self._stage.watching.db.read() as session:
-            running = (Attempt.worker == worker) & (Attempt.outcome == "running")
-            return bool(session.scalar(select(func.count()).select_from(Attempt).where(running)))
+    def _pick_busy(self, injected: Injected) -> Slot:
+        """A worker amid a batch; any, where none is for long."""
+        until = time.monotonic() + BUSY_WITHIN_S
+        busy: set[str] = set()
+        while not busy and time.monotonic() < until:
+            with self._stage.watching.db.read() as session:
+                running = select(Attempt.worker).where(Attempt.outcome == AttemptOutcome.RUNNING)
+                alive = {slot.name for slot in self._stage.slots if not slot.has_ended()}
+                busy = alive & set(session.scalars(running))
+            time.sleep(0.02)
+        slot = self._pick(injected, busy)
+        injected.began = time.time()
+        injected.details["busy"] = slot.name in busy
+        return slot
 
     # -- Redis ---------------------------------------------------------------------------------------------
     def _flush(self, _injected: Injected) -> None:

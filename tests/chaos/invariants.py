@@ -46,6 +46,8 @@ class Evidence:
     told: list[dict[str, Any]]
     faults: list[Injected] = field(default_factory=list)
     exact_pictures: bool = True
+    # When workers could not run, though no fault of ours stopped them: which, from when, to when.
+    starved: list[tuple[str, float, float]] = field(default_factory=list)
 
     @classmethod
     def gather(cls, runtime: Runtime, told: list[dict[str, Any]], faults: list[Injected]) -> Evidence:
@@ -230,6 +232,9 @@ def _lost(evidence: Evidence) -> Iterator[Finding]:
     charged: Counter[int] = Counter()
     for token, lost in sorted(batches.items()):
         fault = _culprit(evidence, lost, charged)
+        if fault is None and _was_starved(evidence, lost):
+            yield None
+            continue
         if fault is None:
             ids = [attempt.job_id for attempt in lost]
             yield f"batch {token[:8]} of {lost[0].worker} with jobs {ids} was lost at {lost[0].started_at}"
@@ -245,6 +250,14 @@ def _culprit(evidence: Evidence, lost: list[Attempt], charged: Counter[int]) -> 
     own = [one for one in own if not charged[id(one)] and began <= one.ended]
     shared = [one for one in near if one.kind in OF_ALL]
     return next(iter(own or shared), None)
+
+
+def _was_starved(evidence: Evidence, lost: list[Attempt]) -> bool:
+    began, ended = _seconds(lost[0].started_at), max(_seconds(one.finished_at) for one in lost)
+    return any(
+        worker == lost[0].worker and since <= ended and until >= began
+        for worker, since, until in evidence.starved
+    )
 
 
 def _seconds(moment: datetime | None) -> float:

@@ -25,7 +25,7 @@ from tests.support.servers import Postgres
 
 DOORS = ("service", "service", "http", "cli")
 # In peace a job ends within this time, or the queue counts as stuck.
-PATIENCE_S = 45.0
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Report:
     checked: list[Checked] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     drained_s: float | None = None
+    starved_s: float = 0.0
     seconds: float = 0.0
 
     @property
@@ -76,6 +77,7 @@ class Report:
             "faults": self.by_kind,
             "left_out": self.left_out,
             "drained_s": None if self.drained_s is None else round(self.drained_s, 1),
+            "starved_s": round(self.starved_s, 1),
             "seconds": round(self.seconds, 1),
             "invariants": [one.as_json() for one in self.checked],
             "log": [one.as_json() for one in self.faults],
@@ -92,6 +94,8 @@ class Report:
             lines.append(f"  left out  {', '.join(self.left_out)}")
         drained = "never" if self.drained_s is None else f"{self.drained_s:.1f} s after the last fault"
         lines.append(f"  drained   {drained}")
+        if self.starved_s:
+            lines.append(f"  starved   workers could not run for {self.starved_s:.0f} s: the machine is busy")
         for one in self.checked:
             lines.append(f"  {'ok ' if not one.violations else 'BAD'} {one.count:>6}  {one.name}")
             lines += [f"              {what}" for what in one.violations[:20]]
@@ -124,6 +128,8 @@ def run_round(
                 stage.stop_workers()
                 evidence = Evidence.gather(stage.watching, clients.told(), report.faults)
                 evidence.exact_pictures = not plan.studio
+                evidence.starved = stage.starved()
+                report.starved_s = sum(ended - began for _, began, ended in evidence.starved)
                 report.checked += check_all(evidence)
                 _count(stage, report)
             finally:

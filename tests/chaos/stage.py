@@ -32,7 +32,7 @@ SAMPLE = ROOT / "mfgviz" / "samples" / "bracket.step"
 PART = "CHAOS-1@A"
 REQUESTER = "chaos"
 WORKERS = 3
-LEASE_S = 3.0
+LEASE_S = 6.0
 DATABASE_TIMEOUT_S = 4.0
 DISK_BYTES = 256 << 20
 
@@ -176,8 +176,8 @@ class Stage:
             sweep_interval_s=0.5,
             retry_delay_s=0.3,
             max_attempts=6,
-            soft_time_limit_s=60,
-            hard_time_limit_s=90,
+            soft_time_limit_s=300,
+            hard_time_limit_s=400,
             shutdown_grace_s=10.0,
         )
         self.watching = Runtime(replace(self.settings, database_url=url, broker_url=self.redis.url))
@@ -228,7 +228,12 @@ class Stage:
         self._stack.callback(self.stop_workers)
         for number in range(WORKERS):
             clock = self.folder / f"clock{number}"
-            environment = {**self.environment, **clock_environment(clock), "MFGVIZ_LOG_LEVEL": "INFO"}
+            environment = {
+                **self.environment,
+                **clock_environment(clock),
+                "MFGVIZ_LOG_LEVEL": "INFO",
+                "CHAOS_STARVED": str(self.folder / "starved"),
+            }
             log = self.folder / f"worker{number}.log"
             app = "workers.app" if self.studio else "tests.chaos.worker"
             worker = ChaosWorker(self.settings, log, app=app, variables=environment)
@@ -236,7 +241,7 @@ class Stage:
             self.slots.append(slot)
             slot.launch()
         for slot in self.slots:
-            eventually(slot.worker.has_reported, 120, f"the start of worker {slot.number}")
+            eventually(slot.worker.has_reported, 400, f"the start of worker {slot.number}")
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
 
     def _supervise(self) -> None:
@@ -246,6 +251,13 @@ class Stage:
                 for slot in self.slots:
                     if slot.has_ended() and not slot.left_alone and not self._closing.is_set():
                         slot.launch()
+
+    def starved(self) -> list[tuple[str, float, float]]:
+        """When workers could not run for over a second, though nobody stopped them: which, from, to."""
+        noted, offset = self.folder / "starved", time.time() - time.monotonic()
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        words = [line.split() for line in lines]
+        return [(name, float(began) + offset, float(ended) + offset) for name, began, ended in words]
 
     def kill_worker(self, slot: Slot, down_s: float) -> None:
         """SIGKILL a worker; its supervisor starts another after that time."""

@@ -1,7 +1,7 @@
 """`make fuzz`: thousands of bent CAD files through the reader. What breaks is kept in var/fuzz/.
 
-python -m tests.fuzz [--files 5000] [--seed N] [--from N] [--again FILE …]; without --seed a run that was stopped goes
-on where it was.
+python -m tests.fuzz [--files 5000] [--seed N] [--from N] [--again FILE …]; without --seed a run that was
+stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _run(house: House, goods: dict[str, list[bytes]], state: dict[str, int], fil
         return int(bool(outcome.broken))
 
     if start == 0:
-        for trick, name, content in hostile_files():
+        for trick, name, content in hostile_files(house.address):
             broken += note(trick.replace(" ", "-").replace("/", "-")[:60], name, content)
     for number in range(start, files):
         broken += note(f"{seed}-{number}", *fuzzed(seed, number, goods))

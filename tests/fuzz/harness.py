@@ -83,6 +83,7 @@ class House:
         (folder / "data" / "mfgviz.db").write_bytes(b"a database")
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
+        self.address = "{}:{}".format(*self.listener.getsockname())
         self.zygote = Zygote()
         self._before = self._tree()
 

@@ -53,21 +53,23 @@ def model(head: str = "", objects: str | None = None, last: int = 1) -> bytes:
 def document(inside: str = "", objects: str = "") -> bytes:
     """A FreeCAD document without a body, and those elements."""
     text = (
-        '<?xml version="1.0" encoding="utf-8"?><Document SchemaVersion="4" ProgramVersion="0.20" FileVersion="1">'
-        f'<Properties Count="0"/><Objects Count="1"><Object type="App::FeaturePython" name="A" id="1"/></Objects>'
-        f'<ObjectData Count="1"><Object name="A"><Properties Count="1">{inside}</Properties></Object></ObjectData>'
+        '<?xml version="1.0" encoding="utf-8"?>'
+        '<Document SchemaVersion="4" ProgramVersion="0.20" FileVersion="1"><Properties Count="0"/>'
+        '<Objects Count="1"><Object type="App::FeaturePython" name="A" id="1"/></Objects>'
+        f'<ObjectData Count="1"><Object name="A"><Properties Count="1">{inside}</Properties></Object>'
+        "</ObjectData>"
         f"{objects}</Document>"
     )
     return zipped({"Document.xml": text.encode()})
 
 
-def hostile_files() -> Iterator[tuple[str, str, bytes]]:
-    """All of them."""
+def hostile_files(address: str) -> Iterator[tuple[str, str, bytes]]:
+    """All of them; some name a server at that address (host:port)."""
     yield from _step()
-    yield from _glb()
+    yield from _glb(address)
     yield from _zip()
     yield from _fcstd()
-    yield from _plain()
+    yield from _plain(address)
 
 
 def _step() -> Iterator[tuple[str, str, bytes]]:
@@ -93,16 +95,17 @@ def _step() -> Iterator[tuple[str, str, bytes]]:
     yield "a cycle", "part.step", head + b"DATA;\n#1=SHAPE_REPRESENTATION('',(#1),#1);\n" + data
     yield "UTF-16", "part.step", good.decode().encode("utf-16")
     yield "NUL bytes", "part.step", good.replace(b";\n", b";\0\n")
-    knots = b"#9=B_SPLINE_CURVE_WITH_KNOTS('',999999999,(#1),.UNSPECIFIED.,.F.,.F.,(999999999,999999999),(0.,1.),.U.);"
+    knots = b"#9=B_SPLINE_CURVE_WITH_KNOTS('',999999999,(#1),.UNSPECIFIED.,.F.,.F.,"
+    knots += b"(999999999,999999999),(0.,1.),.U.);"
     yield "a spline of 1e9 knots", "part.step", head + b"DATA;\n" + knots + data
     yield "an end and no begin", "part.step", b"ISO-10303-21;\nEND-ISO-10303-21;\n"
     yield "exponential compound", "part.brep", exponential_brep(30)
 
 
-def _glb() -> Iterator[tuple[str, str, bytes]]:
+def _glb(address: str) -> Iterator[tuple[str, str, bytes]]:
     for name, uri in (
         ("a file of this host", "file:///etc/passwd"), ("a path upwards", "../../../../../etc/passwd"),
-        ("a web address", "http://127.0.0.1:9/x"), ("a data URI that is none", "data:,x"),
+        ("a web address", f"http://{address}/x"), ("a data URI that is none", "data:,x"),
     ):  # fmt: skip
         yield f"a buffer that is {name}", "part.glb", triangle_glb(buffers=[{"byteLength": 36, "uri": uri}])
         yield f"an image that is {name}", "part.glb", triangle_glb(
@@ -231,7 +234,7 @@ def _fcstd() -> Iterator[tuple[str, str, bytes]]:
     yield "a document that is none", "part.FCStd", zipped({"Document.xml": b"<Document"})
 
 
-def _plain() -> Iterator[tuple[str, str, bytes]]:
+def _plain(address: str) -> Iterator[tuple[str, str, bytes]]:
     yield "nothing", "part.stl", b""
     yield "a count of 4 billion triangles", "part.stl", b"\0" * 80 + struct.pack("<I", 2**32 - 1) + b"\0" * 50
     triangle = struct.pack("<12fH", 0, 0, 1, *(float("nan"),) * 9, 0)
@@ -265,7 +268,8 @@ def _plain() -> Iterator[tuple[str, str, bytes]]:
         "a material elsewhere",
         "part.obj",
         (
-            b"mtllib ../../../../etc/passwd\nmtllib http://127.0.0.1:9/x\nusemtl x\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+            b"mtllib ../../../../etc/passwd\nmtllib http://%s/x\nusemtl x\n"
+            b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n" % address.encode()
         ),
     )
     yield (

@@ -117,7 +117,7 @@ def _instead(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _socket(path: Path) -> None:
-    held = os.getcwd()
+    held = Path.cwd()
     os.chdir(path.parent)  # a socket's path is short
     try:
         socket.socket(socket.AF_UNIX).bind(path.name)
@@ -143,7 +143,8 @@ def test_a_trick_is_refused_by_name(folder: Path, name: str) -> None:
     [
         ["os", "system"], ["subprocess", "Popen"], ["diffusers", "utils"], ["diffusers", "load_image"],
         ["transformers", "pipeline"], ["transformers", "AutoModel"], ["diffusers.utils", "logging"],
-        ["workers.studio.training.samples", "main"], ["diffusers", "os.system"], ["diffusers", "evilScheduler"],
+        ["workers.studio.training.samples", "main"], ["diffusers", "os.system"], ["diffusers",
+        "evilScheduler"],
     ],
 )  # fmt: skip
 def test_a_component_is_of_a_known_class(folder: Path, component: list[str]) -> None:
@@ -212,7 +213,8 @@ def test_a_header_of_more_than_the_format_allows_is_not_read(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_what_passes_is_read_by_the_library_as_well(tmp_path: Path, seed: int) -> None:
-    """Bent headers: what the check lets through, the library must load; it is never the other way round that counts."""
+    """Bent headers: what the check lets through, the library must load; it is never the other way round that
+    counts."""
     rng, path = random.Random(seed), tmp_path / "x.safetensors"
     save_file({"a.weight": torch.zeros(3, 4), "b": torch.ones(5, dtype=torch.float16)}, path)
     content = bytearray(path.read_bytes())
@@ -230,8 +232,10 @@ def test_what_passes_is_read_by_the_library_as_well(tmp_path: Path, seed: int) -
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"unet.megatron_config": {"a": 1}}, {"unet.megatron_core": "os"}, {"unet.auto_mapping": 1, "auto_map": {"a": "b"}},
-        {"unet.rank_pattern": {"(a+)+$": 4}}, {"unet.target_modules": ["(.*)*x"]}, {"unet.target_modules": "((a*)*)*$"},
+        {"unet.megatron_config": {"a": 1}}, {"unet.megatron_core": "os"}, {"unet.auto_mapping": 1,
+        "auto_map": {"a": "b"}},
+        {"unet.rank_pattern": {"(a+)+$": 4}}, {"unet.target_modules": ["(.*)*x"]},
+        {"unet.target_modules": "((a*)*)*$"},
     ],
 )  # fmt: skip
 def test_lora_settings_that_name_code_or_patterns_are_refused(

@@ -1,7 +1,9 @@
-"""A reader that has imported all it needs and is copied for each file: a fork takes milliseconds, a start a second.
+"""A reader that has imported all it needs and is copied for each file: a fork takes milliseconds, a start a
+second.
 
-Each copy confines itself as `workers.reader` does and does the same job. One folder a line on stdin (a tab, and the
-seconds it may take) is answered by a JSON line: exit code (null where time ran out), peak memory in KiB, orphans.
+Each copy confines itself as `workers.reader` does and does the same job. One folder a line on stdin (a tab,
+and the seconds it may take) is answered by a JSON line: exit code (null where time ran out), peak memory in
+KiB, orphans.
 """
 
 from __future__ import annotations
@@ -70,7 +72,8 @@ def serve(folder: Path, timeout_s: float) -> dict[str, object]:
         _, _, used = os.wait4(child, 0)
         peak = used.ru_maxrss
     orphans = 0
-    # As the subreaper all that the child left behind is ours now; what was killed with its group is no orphan.
+    # As the subreaper all that the child left behind is ours now; what was killed with its group is no
+    # orphan.
     with suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -164,7 +164,8 @@ def _load_control(control: ControlSource, dtype: torch.dtype, *, offline: bool) 
 
 
 def _named(folder: Path, error: Exception) -> Exception:
-    """Ours for what does not fit together; torch's own where memory ran out, for smaller models may go for it."""
+    """Ours for what does not fit together; torch's own where memory ran out, for smaller models may go for
+    it."""
     told = str(error)
     if isinstance(error, torch.OutOfMemoryError) or any(words in told for words in OUT_OF_MEMORY_WORDS):
         return error

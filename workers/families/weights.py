@@ -1,7 +1,7 @@
 """Model folders on the worker's side: found or fetched, checked, and known by their digest.
 
-The checks are `mfgviz.models_safety`'s and the digest `mfgviz.models_folder`'s, which need no torch; only fetching from the
-hub is added here.
+The checks are `mfgviz.models_safety`'s and the digest `mfgviz.models_folder`'s, which need no torch; only
+fetching from the hub is added here.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ def check_file(path: Path, max_bytes: int) -> None:
 
 
 def detect_format(path: Path, max_bytes: int) -> str:
-    """The name of the format of a file of at most so many bytes. It looks into archives: not for a process that
-    has other things to lose.
+    """The name of the format of a file of at most so many bytes. It looks into archives: not for a process
+    that has other things to lose.
 
     Raises:
         UnknownFormatError: its content is of no known format.

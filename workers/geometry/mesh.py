@@ -22,7 +22,8 @@ LARGEST_MM, SMALLEST_MM = 1e9, 1e-6
 Point = tuple[float, float, float]
 # The arrays of a mesh's file: their numbers, and how many a row has.
 ARRAYS = {
-    "vertices": (np.float64, 3), "faces": (np.int32, 3), "normals": (np.float32, 3), "face_ids": (np.int32, 0),
+    "vertices": (np.float64, 3), "faces": (np.int32, 3), "normals": (np.float32, 3), "face_ids": (np.int32,
+    0),
     "body_ids": (np.int32, 0), "colors": (np.uint8, 4),
 }  # fmt: skip
 
@@ -121,7 +122,8 @@ class Mesh:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Mesh:
-        """Read a mesh back. Raises ValueError where it is not one of this version, or its numbers cannot be."""
+        """Read a mesh back. Raises ValueError where it is not one of this version, or its numbers cannot
+        be."""
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as packed:
                 unpacked = sum(entry.file_size for entry in packed.infolist())
@@ -149,7 +151,8 @@ class Mesh:
 
 
 def _check_arrays(arrays: dict[str, NDArray[Any]], bodies: int) -> None:
-    """Raises ValueError for what no reader of ours writes: ray casters crash on corners that are not there."""
+    """Raises ValueError for what no reader of ours writes: ray casters crash on corners that are not
+    there."""
     for name, (kind, rank) in ARRAYS.items():
         one = arrays[name]
         if one.dtype != kind or one.shape[1:] != ((rank,) if rank else ()):

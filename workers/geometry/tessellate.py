@@ -1,9 +1,10 @@
 """Reading a CAD file in a process of its own, with limits on time, memory and what it may do.
 
 CAD kernels crash, hang and eat memory on bad files, and parsers have holes. So all that looks into the file -
-what it is, its mesh, its digest, what it tells - happens in a child that is confined (`workers.reader`) and leaves its
-answer as files in its folder. The parent kills its whole process group when the time is up, and believes nothing
-of the answer before it has looked at it: a child that was taken over may write anything there.
+what it is, its mesh, its digest, what it tells - happens in a child that is confined (`workers.reader`) and
+leaves its answer as files in its folder. The parent kills its whole process group when the time is up, and
+believes nothing of the answer before it has looked at it: a child that was taken over may write anything
+there.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class HoleFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `facts.describe` tells, each within bounds: nothing of it can be a number that is none, or huge."""
+    """What `facts.describe` tells, within bounds: nothing of it is a number that is none, or huge."""
 
     body_names: Annotated[list[Text], msgspec.Meta(max_length=MOST_NAMES)]
     body_name: Text
@@ -191,18 +192,20 @@ def _answer(path: Path, folder: Path, exit_code: int | None, limits: Tessellatio
 
 
 def _read(path: Path, most: int, last: int = -1) -> bytes | None:
-    """A plain file's content, or its last bytes; None where there is none, or something else under its name."""
+    """A plain file's content, or its last bytes; None where there is none, or something else by its name."""
     try:
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
-    with open(number, "rb") as stream:
+    try:
         facts = os.fstat(number)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
             return None
-        if last > 0:
-            stream.seek(max(0, facts.st_size - last))
-        return stream.read()
+        with os.fdopen(os.dup(number), "rb") as stream:
+            stream.seek(max(0, facts.st_size - last) if last > 0 else 0)
+            return stream.read()
+    finally:
+        os.close(number)
 
 
 def _believable(path: Path, content: bytes) -> MfgvizError:

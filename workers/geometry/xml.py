@@ -9,7 +9,7 @@ from mfgviz.errors import UnreadableGeometryError
 
 
 def check_archive(path: Path) -> None:
-    """Refuse a zip whose XML declares entities: a short one may stand for terabytes, or for a file of this host.
+    """Refuse a zip whose XML declares entities: one may stand for terabytes, or for a file of this host.
 
     Raises:
         UnreadableGeometryError: it does, or is not UTF-8 as the 3MF specification asks.

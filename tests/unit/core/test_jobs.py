@@ -548,3 +548,40 @@ def test_the_database_refuses_a_fidelity_that_cannot_be(
     assert claim is not None
     with pytest.raises(IntegrityError):
         jobs.complete(database, claim, job_id, [replace(rendition(), **changed)])  # type: ignore[arg-type]
+
+
+def test_a_job_put_off_is_counted_no_attempt_and_waits_longer_each_time(
+    database: Database, submit: Submit
+) -> None:
+    away = Failure("storage-unavailable", "no space", retryable=True, delay_s=0.001)
+    (job_id,) = submit(make_request(), max_attempts=1)
+    waits = []
+    for times in range(1, 4):
+        with database.begin() as session:
+            session.execute(update(RenderJob).values(available_at=utcnow()))
+        claim = jobs.claim(database, WORKER)
+        assert claim is not None
+        jobs.put_off(database, claim, job_id, away)
+        with database.read() as session:
+            job = jobs.get(session, job_id)
+            assert (job.state, job.attempts_made, job.error_code) == ("queued", 0, "storage-unavailable")
+            assert [one.outcome for one in job.attempts] == [AttemptOutcome.HANDED_BACK] * times
+            assert job.attempts[-1].finished_at is not None
+            waits.append(job.available_at - job.attempts[-1].finished_at)
+        away = replace(away, delay_s=10.0)
+        with pytest.raises(LeaseLostError):
+            jobs.put_off(database, claim, job_id, away)
+    assert waits[0] < timedelta(seconds=1)
+    assert timedelta(seconds=19) < waits[1] < timedelta(seconds=21)
+    assert timedelta(seconds=39) < waits[2] < timedelta(seconds=41)
+
+
+def test_a_job_that_was_cancelled_is_not_put_off(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request())
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    with database.begin() as session:
+        jobs.cancel(session, job_id, "ann")
+    jobs.put_off(database, claim, job_id, BROKEN)
+    with database.read() as session:
+        assert jobs.get(session, job_id).state == JobState.CANCELLED

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mfgviz.errors import BlobNotFoundError, InvalidSettingError, StorageUnavailableError
+from mfgviz.errors import (
+    BlobNotFoundError,
+    DamagedBlobError,
+    InvalidSettingError,
+    StorageUnavailableError,
+)
 from mfgviz.storage import BlobStore
 
 
@@ -31,7 +36,7 @@ def test_a_damaged_blob_is_not_handed_out(tmp_path: Path) -> None:
     digest = blobs.put(b"picture")
     (file,) = [path for path in (tmp_path / "b").rglob("*") if path.is_file()]
     file.write_bytes(b"pictuRe")
-    with pytest.raises(StorageUnavailableError, match="damaged"):
+    with pytest.raises(DamagedBlobError, match="damaged"):
         blobs.get(digest)
 
 

@@ -288,7 +288,9 @@ def test_a_backup_of_an_older_version_is_migrated(runtime: Runtime, copies: Path
     assert answer.json["migration"] == "0003"
     assert answer.json["blobs"] == 3
     restored = backup.restore(Settings(data_dir=tmp_path / "new"), "ann", copies)
-    assert restored.migration == schema.state(opened(tmp_path / "new").db).head
+    again = opened(tmp_path / "new")
+    assert restored.migration == schema.state(again.db).head
+    again.close()
 
 
 def change(copies: Path, name: str, **values: object) -> None:
@@ -345,7 +347,9 @@ def test_a_backup_without_a_blob_is_restored_where_one_insists(
     answer = mfgviz("db", "restore", str(copies), "--incomplete", data_dir=tmp_path / "new")
     assert answer.code == 0
     assert answer.json["unusable"] == [gone.name]
-    assert unnamed(opened(tmp_path / "new")) == {gone.name}
+    again = opened(tmp_path / "new")
+    assert unnamed(again) == {gone.name}
+    again.close()
 
 
 def test_others_folders_are_left_alone(runtime: Runtime, tmp_path: Path) -> None:
@@ -439,4 +443,5 @@ def test_where_there_is_no_room_it_says_so_and_the_earlier_one_is_whole(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert names_in(copies) == [made.name]
+    assert not list(copies.glob(".partial*")), "what is of no use takes no room"
     assert backup.restore(Settings(data_dir=tmp_path / "new"), "ann", copies).copied == 3
