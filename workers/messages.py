@@ -21,12 +21,14 @@ from kombu.transport import redis
 from kombu.transport.virtual import base as virtual
 
 from mfgviz.queue import ROUTES
+from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU
 
 log = logging.getLogger(__name__)
 
 # Ours have about 700.
 MESSAGE_MAX_BYTES = 64 * 2**10
 MAX_ID = 2**63 - 1
+QUEUES = (QUEUE_GPU, QUEUE_CPU)
 JSON = "application/json"
 # What reading bytes as a message may raise: no JSON, too deep, too long a number, of another shape.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -112,8 +114,10 @@ def _bounded_loads(text: str) -> Any:
     return _loads(text)
 
 
-def _envelope(raw: Any, queue: str) -> dict[str, Any]:
+def _envelope(raw: Any, queue: Any) -> dict[str, Any]:
     """The message as kombu keeps it in Redis, made anew. Raises ForgedMessageError."""
+    if queue not in QUEUES:
+        raise ForgedMessageError("its queue is none of ours")
     try:
         body = base64.b64decode(raw["body"], validate=True)
         told = doorbell_in(raw["headers"], raw["content-type"], body)
@@ -130,7 +134,10 @@ def _envelope(raw: Any, queue: str) -> dict[str, Any]:
         "properties": {
             "body_encoding": "base64",
             "correlation_id": headers["id"],
-            "delivery_info": {"exchange": queue, "routing_key": queue},
+            "delivery_info": {
+                "exchange": "",
+                "routing_key": queue,
+            },  # straight to the queue, as Celery sends it
             "delivery_mode": 2,
             "delivery_tag": str(uuid.uuid4()),
             "priority": 0,
@@ -173,12 +180,13 @@ class Channel(redis.Channel):
         pipe: Any,
         leftmost: bool = False,
     ) -> None:
+        del exchange  # ours went straight to their queue
         try:
-            envelope = _envelope(payload, str(routing_key))
+            envelope = _envelope(payload, routing_key)
         except ForgedMessageError as error:
             _throw_away(routing_key, error)
             return
-        super()._do_restore_message(envelope, exchange, routing_key, pipe, leftmost)
+        super()._do_restore_message(envelope, "", routing_key, pipe, leftmost)
 
 
 class Transport(redis.Transport):
