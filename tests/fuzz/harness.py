@@ -18,7 +18,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mfgviz.errors import GeometryError, MfgvizError, NothingInViewError, ToolMissingError
+from mfgviz.errors import (
+    GeometryError,
+    MfgvizError,
+    NothingInViewError,
+    TessellationTimeoutError,
+    ToolMissingError,
+)
 from mfgviz.requests import View
 from tests.fuzz.mutations import mutated
 from workers.geometry import TessellationLimits, control_maps, look_into, make_camera
@@ -133,8 +139,8 @@ class House:
         try:
             mesh = reading.tessellate(path, limits)
             control_maps(mesh, make_camera(View("iso"), mesh.vertices, MAPS_PX, MAPS_PX), MAPS_PX, MAPS_PX)
-        except NothingInViewError:
-            pass
+        except (NothingInViewError, TessellationTimeoutError):
+            pass  # a file that takes nearly all of its time the first time may take more the second
         except MfgvizError as error:
             broken += [f"told, and not meshed: {error.code}: {error}"]
         except Exception as error:  # noqa: BLE001
