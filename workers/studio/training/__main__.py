@@ -21,7 +21,7 @@ from workers.studio.training.judge_stages import STAGES
 @click.pass_context
 def main(context: click.Context, name: str, device: str | None, bf16: bool | None) -> None:
     """Make the studio model: parts, render, maps, pack, text, denoiser, distill, predict,
-    patterns, decoder, export.
+    patterns, mirrors, decoder, export.
 
     Make what judges it: pairs, judge, materials, evaluation-set.
 
@@ -124,6 +124,16 @@ def patterns(config: TrainingConfig) -> None:
 
     heard, imagined = fit_patterns(config)
     click.echo(f"{heard:.1%} of the calls are heard, {imagined:.2%} of the others imagined")
+
+
+@main.command()
+@click.pass_obj
+def mirrors(config: TrainingConfig) -> None:
+    """Learn which metal, light and ground a prompt names; gather what metal mirrors."""
+    from workers.studio.training.mirrors import fit_mirrors
+
+    metal, light, ground = fit_mirrors(config)
+    click.echo(f"read rightly: {metal:.1%} of the metals, {light:.1%} of the lights, {ground:.1%} of the grounds")
 
 
 @main.command()
