@@ -15,10 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workers.studio.control import MASK, OCCLUSION
+from workers.studio.control import EDGES, MASK, OCCLUSION
 from workers.studio.lookups import LAMP_PX, TAN_HALF_VIEW, disc_places, sample
 
 STRAIGHT, SHOULDER = 0.8, 0.2  # of the tone map of the training pictures
+ACROSS_PX = 7  # from how far around an edge its light is taken: a normal between two faces mirrors neither
 OCCLUDED = 0.35  # of the reflected light, where nothing of the room is seen: the part mirrors itself
 
 
@@ -88,6 +89,18 @@ class Mirrors(nn.Module):
         grazing = (1 - facing) ** 5
         tint = tint[..., None, None]
         open_ = OCCLUDED + (1 - OCCLUDED) * control[:, OCCLUSION : OCCLUSION + 1]
-        made = toned(seen * (tint + (1 - tint) * grazing) * open_) * 2 - 1
         mask = control[:, MASK : MASK + 1]
+        made = _mended(toned(seen * (tint + (1 - tint) * grazing) * open_), control) * 2 - 1
         return made, mask * (self.strength * is_metal).view(-1, 1, 1, 1)
+
+
+def _mended(made: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+    """Values (B, 3, H, W) that are those of the faces beside it wherever an edge is."""
+    edges, mask = control[:, EDGES : EDGES + 1], control[:, MASK : MASK + 1]
+    sure = mask * (1 - functional.max_pool2d(edges, 3, 1, 1))
+    mass, around = (
+        functional.avg_pool2d(one, ACROSS_PX, 1, ACROSS_PX // 2, count_include_pad=False)
+        for one in (sure, made * sure)
+    )
+    known = (mass * ACROSS_PX).clamp_max(1)  # nothing is known where edges lie close together
+    return made + known * (1 - sure) * (around / mass.clamp_min(1e-4) - made)

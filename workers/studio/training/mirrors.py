@@ -37,7 +37,7 @@ from workers.studio.training.words import read_strangers
 LOBES = (0.03, 0.06, 0.1, 0.2)  # GGX widths: squares of the roughness
 KINDS = [(kind, finish) for kind in METALS for finish in dict.fromkeys(FINISHES.get(kind, (None,)))]
 COUNTS = (len(LIGHTS), len(LOBES), len(FLOORS), len(KINDS))
-STRENGTH = 0.65  # see docs/studio.md for what it was chosen by
+STRENGTH = 0.8  # see docs/studio.md for what it was chosen by
 STEPS, DECAY = 900, 1e-5
 
 
