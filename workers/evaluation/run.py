@@ -169,8 +169,8 @@ def _figures(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
             open_, every = open_holes(shown, mask)
             holes = [holes[0] + open_, holes[1] + every]
     names = (
-        "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall", "ssim",
-        "delta_e_part", "delta_e_floor", "colour_obedience_captions",
+        "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall",
+        "ssim", "delta_e_part", "delta_e_floor", "colour_obedience_captions",
     )  # fmt: skip
     made_of = _materials(drawn, classifier)
     seen, unseen = tally.mean("seen_edge_f1"), tally.mean("edge_f1")

@@ -136,7 +136,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
     """See the module. Latents are (B, latent_channels, H/16, W/16); pixels are in -1..1."""
 
     @register_to_config
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - diffusers saves the arguments as the configuration
         self,
         latent_channels: int = 16,
         widths: tuple[int, ...] = (16, 32, 64, 96),

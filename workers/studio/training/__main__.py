@@ -132,8 +132,23 @@ def mirrors(config: TrainingConfig) -> None:
     """Learn which metal, light and ground a prompt names; gather what metal mirrors."""
     from workers.studio.training.mirrors import fit_mirrors
 
-    metal, light, ground = fit_mirrors(config)
-    click.echo(f"read rightly: {metal:.1%} of the metals, {light:.1%} of the lights, {ground:.1%} of the grounds")
+    shares = zip(("metals", "lights", "grounds"), fit_mirrors(config), strict=True)
+    click.echo("read rightly: " + ", ".join(f"{share:.1%} of the {what}" for what, share in shares))
+
+
+@main.command("try-mirrors")
+@click.option("--count", default=9, show_default=True, help="How many parts.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Default the shipped ones.")
+def try_mirrors(count: int, weights: Path | None) -> None:
+    """Print how near metals come to the path tracer's, by how much of them is looked up."""
+    from workers.studio.pipeline import StudioPipeline
+    from workers.studio.training import mirrors as stage
+    from workers.studio.training.export import WEIGHTS
+
+    pipeline = StudioPipeline.from_pretrained(weights or WEIGHTS)
+    pipeline.set_progress_bar_config(disable=True)
+    for row in stage.try_strengths(pipeline, count):
+        click.echo("  ".join(f"{name} {value:g}" for name, value in row.items()))
 
 
 @main.command()

@@ -12,8 +12,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from workers.evaluation.cases import TRUTH_PX, EvaluationSet
+from workers.evaluation.colour import delta_e_2000, lab
+from workers.evaluation.run import QUICK_CASES
+from workers.evaluation.subjects import as_bytes, small
+from workers.judge.measures import around_part, edge_scores, ssim
+from workers.judge.regions import EDGE
+from workers.studio.control import control_tensor
 from workers.studio.lookups import LAMP_PX, disc_directions
 from workers.studio.mirrors import Mirrors
+from workers.studio.pipeline import StudioPipeline
 from workers.studio.training.captions import caption, random_words
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.denoiser import load_denoiser
@@ -37,7 +45,8 @@ from workers.studio.training.words import read_strangers
 LOBES = (0.03, 0.06, 0.1, 0.2)  # GGX widths: squares of the roughness
 KINDS = [(kind, finish) for kind in METALS for finish in dict.fromkeys(FINISHES.get(kind, (None,)))]
 COUNTS = (len(LIGHTS), len(LOBES), len(FLOORS), len(KINDS))
-STRENGTH = 0.8  # see docs/studio.md for what it was chosen by
+STRENGTH = 0.8  # by `try_strengths`
+STRENGTHS = (0.0, 0.4, 0.6, 0.8, 1.0)
 STEPS, DECAY = 900, 1e-5
 
 
@@ -138,3 +147,30 @@ def _captions(
             last, mean = states[:, -1], states.mean(1)
             found.append(torch.stack([2 * mean - last, last], 1))
     return torch.cat(found), torch.tensor(wanted)
+
+
+@torch.inference_mode()
+def try_strengths(pipeline: StudioPipeline, count: int) -> list[dict[str, float]]:
+    """How near so many pictures of metal come to the path tracer's at each strength: one row a strength, of
+    means over the parts of the evaluation set that `models evaluate --quick` does not measure."""
+    having, network = EvaluationSet(), pipeline.autoencoder
+    measured = {case.name for case in having.some(QUICK_CASES)}
+    metals = [one for one in having.cases if one.name not in measured and one.words["kind"] in METALS]
+    rows: list[list[list[float]]] = []
+    for case in metals[:: max(1, len(metals) // count)][:count]:
+        maps, large = having.maps(case, TRUTH_PX), having.maps(case, pipeline.config.native_size_px)
+        control, states = control_tensor(large), pipeline.encode_prompt(case.caption)
+        generator = [torch.Generator().manual_seed(7)]
+        given = {"control_image": control, "generator": generator, "output_type": "latent"}
+        latents = pipeline(case.caption, **given).images
+        rows.append([])
+        for strength in STRENGTHS:
+            network.mirrors.strength.fill_(strength)
+            pixels = (network.decode(latents, control, states)[0] / 2 + 0.5).permute(1, 2, 0)
+            made, truth = small(as_bytes(pixels.numpy())), small(case.truth)
+            apart = delta_e_2000(lab(made), lab(truth))[maps.mask > 0.9].mean()
+            precision, _, f1 = edge_scores(made, maps.edges > EDGE, around_part(maps.mask))
+            rows[-1].append([strength, float(apart), ssim(made, truth), precision, f1])
+    names = ("strength", "delta_e_part", "ssim", "edge_precision", "edge_f1")
+    means = np.mean(rows, 0).round(3).tolist()
+    return [dict(zip(names, row, strict=True)) for row in means]
