@@ -41,11 +41,11 @@ BARS = {
 }
 FIDELITY_BAR = Bar(0.97, 0.99)
 KEYS = (
-    "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edge_recall", "hole_recall", "depth_order",
-    "ssim", "colour_obedience", "colour_obedience_captions", "material_obedience", "delta_e_part",
-    "delta_e_floor", "family_gap", "diversity_over_seeds", "difference_over_views", "classifier_fid",
-    "classifier_kid", "classifier_is", "seconds_512", "seconds_sampling", "folder_mb", "fidelity_auc",
-    "fidelity_false_reject",
+    "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall",
+    "hole_recall", "depth_order", "ssim", "colour_obedience", "colour_obedience_captions",
+    "material_obedience", "delta_e_part", "delta_e_floor", "family_gap", "diversity_over_seeds",
+    "difference_over_views", "classifier_fid", "classifier_kid", "classifier_is", "seconds_512",
+    "seconds_sampling", "folder_mb", "fidelity_auc", "fidelity_false_reject",
 )  # fmt: skip
 REASONS = {
     "silhouette_iou": "needs pictures of one seed in two colours, which this subject has none of",

@@ -34,7 +34,7 @@ from workers.geometry.camera import make_camera
 from workers.geometry.maps import ControlMaps, control_maps
 from workers.geometry.reading import read_mesh
 from workers.judge.inputs import judge_input
-from workers.judge.measures import around_part, auc, edge_scores, ssim
+from workers.judge.measures import around_part, auc, edge_scores, explained_edges, ssim
 from workers.judge.regions import EDGE
 from workers.studio.control import control_tensor
 
@@ -153,6 +153,8 @@ def _figures(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
             continue
         tally.add("edge_precision", precision)
         tally.add("edge_recall", recall)
+        edges = one.maps.edges > EDGE
+        tally.add("edges_explained", explained_edges(made, edges, truth, around_part(mask)))
         tally.add("ssim", ssim(made, truth))
         apart = delta_e_2000(lab(made), lab(truth))
         tally.add("delta_e_part", apart[mask > 0.9].mean() if (mask > 0.9).any() else None)
@@ -167,8 +169,8 @@ def _figures(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
             open_, every = open_holes(shown, mask)
             holes = [holes[0] + open_, holes[1] + every]
     names = (
-        "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edge_recall", "ssim", "delta_e_part",
-        "delta_e_floor", "colour_obedience_captions",
+        "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall",
+        "ssim", "delta_e_part", "delta_e_floor", "colour_obedience_captions",
     )  # fmt: skip
     made_of = _materials(drawn, classifier)
     seen, unseen = tally.mean("seen_edge_f1"), tally.mean("edge_f1")

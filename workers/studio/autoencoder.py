@@ -6,7 +6,8 @@ it predicts the part and its surroundings as two layers and composites them by t
 silhouette, or a hole, is as sharp as the geometry. It is told the prompt, too: what a polished surface
 mirrors follows from its normals and from what it is made of, finer than latents can say. Lamps to mirror,
 and texture that is finer still, it looks up (`workers.studio.lookups`, `workers.studio.brushing`): it says
-only how they mix and how strong they are.
+only how they mix and how strong they are. The room that metal mirrors is looked up, too
+(`workers.studio.mirrors`), and laid over what the decoder made of the latents.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch.nn import functional
 from workers.studio.brushing import TEXTURES, streaks
 from workers.studio.control import FEATURES, MASK, features, fill_in, solid_cells
 from workers.studio.lookups import SHADES, SURFACE_PATTERNS, Lamps, Patterns, picture_places
+from workers.studio.mirrors import Mirrors
 
 PATCH_PX = 8
 PATCH_VALUES = 3 * PATCH_PX * PATCH_PX
@@ -134,7 +136,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
     """See the module. Latents are (B, latent_channels, H/16, W/16); pixels are in -1..1."""
 
     @register_to_config
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - diffusers saves the arguments as the configuration
         self,
         latent_channels: int = 16,
         widths: tuple[int, ...] = (16, 32, 64, 96),
@@ -144,6 +146,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         text_width: int = 0,
         lamp_counts: tuple[int, int] = (0, 0),
         pattern_count: int = 0,
+        mirror_counts: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> None:
         super().__init__()
         self.patches = PatchTransform(latent_channels)
@@ -165,6 +168,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         self.wording = Wording(text_width, (core, w8, w4, w2)) if text_width else None
         self.lamps = Lamps(*lamp_counts, CODE) if shades else None
         self.patterns = Patterns(pattern_count, text_width) if pattern_count else None
+        self.mirrors = Mirrors(*mirror_counts, text_width) if all(mirror_counts) else None
         self.brush = nn.Conv2d(w2, TEXTURES, 3, padding=1) if brushed else None
         with torch.no_grad():
             if self.brush is not None and self.brush.bias is not None:
@@ -238,6 +242,9 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         fine = torch.cat([finest, functional.relu(levels[0]), layers], 1)
         layers = layers + self.full_out(functional.relu(self.full_mix(torch.cat([fine, *shades], 1))))
         on_top = layers[:, :3] + sum(shade[:, :3] for shade in shades)
+        if self.mirrors is not None and text is not None:
+            mirrored, weight = self.mirrors(text, control, places)
+            on_top = on_top + weight * (mirrored - on_top)
         smooth = mask * on_top + (1 - mask) * layers[:, 3:]
         texture = self._texture(h, control, (on_top, layers[:, 3:]))
         return smooth, texture + self._pattern(text, control, places, (on_top, layers[:, 3:]))

@@ -10,7 +10,7 @@ from workers.evaluation.colour import delta_e_2000, lab, lit_colour, obeys_colou
 from workers.evaluation.distances import frechet_distance, inception_score, kernel_distance
 from workers.evaluation.packing import absolute, pack, relative, unpack
 from workers.evaluation.shapes import boundary_f1, differing, iou, open_holes, otsu
-from workers.judge.measures import auc, edge_scores, picture_edges, ssim
+from workers.judge.measures import auc, edge_scores, explained_edges, picture_edges, ssim
 
 N = 96
 ROWS, COLUMNS = np.mgrid[:N, :N]
@@ -69,6 +69,16 @@ def test_edges_of_a_disc_are_found_and_nothing_else() -> None:
     picture = painted(disc(), (0.2, 0.3, 0.4))
     precision, recall, f1 = edge_scores(picture, true)
     assert (precision, recall, f1) == (1, 1, 1)
+
+
+def test_an_edge_that_the_true_picture_has_is_explained_and_another_is_not() -> None:
+    true, everywhere = disc() & ~disc(radius=29), np.ones(disc().shape, bool)
+    plain, lit = painted(disc(), (0.2, 0.3, 0.4)), painted(disc(), (0.2, 0.3, 0.4))
+    lit[disc(radius=8)] = 0.9  # a lamp that the part mirrors
+    assert explained_edges(plain, true, plain, everywhere) == 1
+    assert explained_edges(lit, true, lit, everywhere) == 1
+    assert edge_scores(lit, true)[0] < 0.95
+    assert explained_edges(lit, true, plain, everywhere) == edge_scores(lit, true)[0]
 
 
 def test_an_invented_edge_costs_precision_and_a_missing_one_recall() -> None:

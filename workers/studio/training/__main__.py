@@ -21,7 +21,7 @@ from workers.studio.training.judge_stages import STAGES
 @click.pass_context
 def main(context: click.Context, name: str, device: str | None, bf16: bool | None) -> None:
     """Make the studio model: parts, render, maps, pack, text, denoiser, distill, predict,
-    patterns, decoder, export.
+    patterns, mirrors, decoder, export.
 
     Make what judges it: pairs, judge, materials, evaluation-set.
 
@@ -124,6 +124,31 @@ def patterns(config: TrainingConfig) -> None:
 
     heard, imagined = fit_patterns(config)
     click.echo(f"{heard:.1%} of the calls are heard, {imagined:.2%} of the others imagined")
+
+
+@main.command()
+@click.pass_obj
+def mirrors(config: TrainingConfig) -> None:
+    """Learn which metal, light and ground a prompt names; gather what metal mirrors."""
+    from workers.studio.training.mirrors import fit_mirrors
+
+    shares = zip(("metals", "lights", "grounds"), fit_mirrors(config), strict=True)
+    click.echo("read rightly: " + ", ".join(f"{share:.1%} of the {what}" for what, share in shares))
+
+
+@main.command("try-mirrors")
+@click.option("--count", default=9, show_default=True, help="How many parts.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Default the shipped ones.")
+def try_mirrors(count: int, weights: Path | None) -> None:
+    """Print how near metals come to the path tracer's, by how much of them is looked up."""
+    from workers.studio.pipeline import StudioPipeline
+    from workers.studio.training import mirrors as stage
+    from workers.studio.training.export import WEIGHTS
+
+    pipeline = StudioPipeline.from_pretrained(weights or WEIGHTS)
+    pipeline.set_progress_bar_config(disable=True)
+    for row in stage.try_strengths(pipeline, count):
+        click.echo("  ".join(f"{name} {value:g}" for name, value in row.items()))
 
 
 @main.command()

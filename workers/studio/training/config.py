@@ -30,6 +30,7 @@ class TrainingConfig:
     small_looks_per_camera: int = 3
     large_every: int = 1  # of how many parts one is rendered at full size; the others at half of it
     image_px: int = 512
+    favoured: tuple[str, ...] = ()  # kinds and colours of the surfaces; none: all, as often as usual
     samples_per_pixel: int = 6
     # latents
     latent_channels: int = 16

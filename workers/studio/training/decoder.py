@@ -27,6 +27,7 @@ from workers.studio.training.denoiser import NO_TEXT, load_denoiser
 from workers.studio.training.distill import guided, is_distilled, load_distilled
 from workers.studio.training.lookups import DIFFUSE, MIRRORED, lamp_pictures
 from workers.studio.training.maps import from_bytes, maps_name
+from workers.studio.training.mirrors import COUNTS, mirrors_path
 from workers.studio.training.networks import Denoiser, new_scheduler, noised
 from workers.studio.training.pack import Pack, load_pack, read_control, read_pixels, sharp_rows
 from workers.studio.training.patterns import CALLS, patterns_path
@@ -53,23 +54,29 @@ def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
         text_width=config.text_width,
         lamp_counts=(MIRRORED, DIFFUSE) if config.decoder_lamps else (0, 0),
         pattern_count=len(CALLS),
+        mirror_counts=COUNTS,
     )
-    if begun := starting_point(config):
+    begun = starting_point(config)
+    if begun is not None:
         adopt(made, begun.autoencoder)
-    assert made.patterns is not None
-    made.patterns.requires_grad_(False)
-    _adopt_patterns(config, made)
+    _adopt_fitted(config, made)
     if made.lamps is not None:
         for kept, fresh in zip((made.lamps.mirrored, made.lamps.diffuse), lamp_pictures(), strict=True):
             kept.copy_(fresh)
-    made.patches.load_state_dict(torch.load(config.folder / "patches.pt", weights_only=True))
+    if begun is None or (config.folder / "patches.pt").exists():
+        made.patches.load_state_dict(torch.load(config.folder / "patches.pt", weights_only=True))
     return made
 
 
-def _adopt_patterns(config: TrainingConfig, made: StudioAutoencoder) -> None:
-    """Give it the patterns of the last fit, if there was one; without, no prompt calls for any."""
-    if made.patterns is not None and patterns_path(config).exists():
-        made.patterns.load_state_dict(torch.load(patterns_path(config), weights_only=True))
+def _adopt_fitted(config: TrainingConfig, made: StudioAutoencoder) -> None:
+    """Give it the patterns and mirrors of the last fits, if there were any; without, nothing calls for them.
+    They are not trained on."""
+    fitted = (made.patterns, patterns_path(config)), (made.mirrors, mirrors_path(config))
+    for module, path in fitted:
+        assert module is not None
+        module.requires_grad_(False)
+        if path.exists():
+            module.load_state_dict(torch.load(path, weights_only=True))
 
 
 def load_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
@@ -77,7 +84,7 @@ def load_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
     made = new_autoencoder(config)
     if (config.folder / "decoder.pt").exists():
         made.load_state_dict(torch.load(config.folder / "decoder.pt", weights_only=True)["ema"])
-        _adopt_patterns(config, made)
+        _adopt_fitted(config, made)
     return made.eval().requires_grad_(False)
 
 

@@ -106,7 +106,10 @@ def checkpoint_path(config: TrainingConfig) -> Path:
 
 
 def load_denoiser(config: TrainingConfig) -> Denoiser:
-    """The averaged weights of the last checkpoint."""
+    """The averaged weights of the last checkpoint; without one, those of the weights that the run goes on
+    from."""
+    if config.start_from and not checkpoint_path(config).exists():
+        return new_denoiser(config)[1].eval().requires_grad_(False)
     _, text = load_text(config)
     model = Denoiser(config, text)
     state = torch.load(checkpoint_path(config), weights_only=True, mmap=True)

@@ -12,6 +12,7 @@ from workers.studio.training.config import TrainingConfig
 from workers.studio.training.decoder import load_autoencoder
 from workers.studio.training.denoiser import checkpoint_path, load_denoiser
 from workers.studio.training.distill import is_distilled, load_distilled
+from workers.studio.training.mirrors import mirrors_path
 from workers.studio.training.networks import Denoiser, new_scheduler
 from workers.studio.training.patterns import patterns_path
 from workers.studio.training.start import WEIGHTS, starting_point
@@ -26,7 +27,8 @@ def trained_pipeline(config: TrainingConfig) -> StudioPipeline:
     if is_distilled(config):
         trained = load_distilled(config)
     else:
-        trained = load_denoiser(config) if checkpoint_path(config).exists() else Denoiser(config, text)
+        begun = checkpoint_path(config).exists() or config.start_from
+        trained = load_denoiser(config) if begun else Denoiser(config, text)
     return StudioPipeline(
         tokenizer=tokenizer,
         text_encoder=trained.text.eval(),
@@ -43,7 +45,8 @@ def trained_pipeline(config: TrainingConfig) -> StudioPipeline:
 def _autoencoder(config: TrainingConfig) -> StudioAutoencoder:
     """What was trained or fitted; else, unchanged, that of the weights which the run began with."""
     begun = starting_point(config)
-    if begun and not (config.folder / "decoder.pt").exists() and not patterns_path(config).exists():
+    made = (config.folder / "decoder.pt", patterns_path(config), mirrors_path(config))
+    if begun and not any(path.exists() for path in made):
         return begun.autoencoder
     return load_autoencoder(config)
 

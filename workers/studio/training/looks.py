@@ -105,8 +105,8 @@ def flat(value: float) -> Array:
     return np.full((TEXTURE_PX, TEXTURE_PX), value, np.float32)
 
 
-def draw_surface(rng: Random, kind: str | None = None) -> Surface:
-    """A material of that kind, or of a random one."""
+def draw_surface(rng: Random, kind: str | None = None, colour: str | None = None) -> Surface:
+    """A material of that kind and colour, or of random ones."""
     kind = kind or pick(rng, KINDS)
     if kind in METALS:
         return _metal(rng, kind)
@@ -116,7 +116,7 @@ def draw_surface(rng: Random, kind: str | None = None) -> Surface:
             rng, (kind, None, colour), linear(ANODISED[colour]) * 0.9 + 0.012, (0.32, 0.85, 0.5, 0.0)
         )
     if kind in ("powder", "paint", "plastic"):
-        colour = str(rng.choice(list(PAINTS)))
+        colour = colour or str(rng.choice(list(PAINTS)))
         finish = str(rng.choice(["matte", "glossy"])) if kind == "plastic" else None
         rough = {"powder": 0.52, "paint": 0.28}.get(kind, 0.5 if finish == "matte" else 0.14)
         return _coat(
@@ -126,12 +126,24 @@ def draw_surface(rng: Random, kind: str | None = None) -> Surface:
     return makers.get(kind, _weathered)(rng, kind)
 
 
+def metal_roughness(kind: str, finish: str | None) -> float:
+    """Of a metal's surface, 0 to 1."""
+    own = {"black_oxide": 0.3, "silver": 0.12, "nickel": 0.1, "gunmetal": 0.24, "yellow_zinc": 0.2}
+    return own.get(kind, ROUGHNESS.get(finish or "", 0.09))
+
+
+def draw_favoured(rng: Random, names: tuple[str, ...]) -> Surface:
+    """A material of one of these kinds, or a coat in one of these colours of paint."""
+    name = str(rng.choice(list(names)))
+    if name in PAINTS:
+        return draw_surface(rng, str(rng.choice(["paint", "powder", "plastic"])), name)
+    return draw_surface(rng, name)
+
+
 def _metal(rng: Random, kind: str) -> Surface:
     finish = str(rng.choice(FINISHES[kind])) if kind in FINISHES else None
     base = np.asarray(METALS[kind], np.float32)
-    rough = {"black_oxide": 0.3, "silver": 0.12, "nickel": 0.1, "gunmetal": 0.24, "yellow_zinc": 0.2}.get(
-        kind, ROUGHNESS.get(finish or "", 0.09)
-    )
+    rough = metal_roughness(kind, finish)
     streaks = flat(0.5)
     if finish == "brushed":
         streaks = tiled_noise(rng, (96, 1), 2)

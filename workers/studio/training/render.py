@@ -16,7 +16,7 @@ from PIL import Image
 
 from workers.studio.training.cameras import PictureCamera, draw_camera
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.looks import draw_floor, draw_light, draw_surface
+from workers.studio.training.looks import draw_favoured, draw_floor, draw_light, draw_surface
 from workers.studio.training.meshes import scene_mesh
 from workers.studio.training.nouns import NOUNS
 from workers.studio.training.parts import read_parts
@@ -48,7 +48,7 @@ def render_parts(
         mesh = training_mesh(config, part)
         camera = draw_camera(np.random.default_rng([config.seed, part["part"], camera_number]), mesh.vertices)
         rng = np.random.default_rng([config.seed, part["part"], camera_number, look_number + 100])
-        look = draw_look(rng, camera)
+        look = draw_look(rng, camera, config.favoured)
         # Half the size costs a third, and is all that the denoiser sees.
         large = look_number < config.looks_per_camera and part["part"] % config.large_every == 0
         size_px = config.image_px if large else config.image_px // 2
@@ -71,11 +71,11 @@ def render_parts(
     return made
 
 
-def draw_look(rng: np.random.Generator, camera: PictureCamera) -> Look:
-    """A surface, a light and a floor, drawn for this camera."""
+def draw_look(rng: np.random.Generator, camera: PictureCamera, favoured: tuple[str, ...] = ()) -> Look:
+    """A surface (a favoured one, if there are any), a light and a floor, drawn for this camera."""
     from workers.studio.training.scene import Look
 
-    surface = draw_surface(rng)
+    surface = draw_favoured(rng, favoured) if favoured else draw_surface(rng)
     light = draw_light(rng, -np.array(camera.forward), np.array(camera.up))
     return Look(surface, light, draw_floor(rng), camera.azimuth + FLOOR_TURN)
 
