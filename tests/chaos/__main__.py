@@ -15,6 +15,7 @@ from tests.support.servers import Postgres
 
 ROUND_JOBS = 500
 ROUND_S = 150.0
+STATES = ("succeeded", "cancelled", "failed")
 
 
 def main() -> int:
@@ -39,7 +40,7 @@ def main() -> int:
             run.go_on(postgres)
         finally:
             postgres.close()
-    print(f"{len(run.done)} rounds: " + ", ".join(f"{one['seed']} {run.word(one)}" for one in run.done))
+    print("\n".join(run.table()))
     return 0 if all(one["holds"] for one in run.done) else 1
 
 
@@ -78,9 +79,20 @@ class Run:
             )
             self._save(finished=self._enough())
 
-    def word(self, done: dict[str, object]) -> str:
-        """Whether it holds."""
-        return "holds" if done["holds"] else "BROKEN"
+    def table(self) -> list[str]:
+        """All rounds that were done, one a line, from their reports."""
+        lines = ["seed  jobs  succeeded  cancelled  failed  pictures  faults  lost attempts  drained"]
+        for one in self.done:
+            told = json.loads((self._folder / f"round-{one['seed']}.json").read_text())
+            jobs, drained = told["jobs"], told["drained_s"]
+            counts = [sum(jobs.values()), *(jobs.get(state, 0) for state in STATES), told["pictures"]]
+            counts += [sum(told["faults"].values()), told["attempts"].get("lost", 0)]
+            columns = zip(counts, (4, 9, 9, 6, 8, 6, 13), strict=True)
+            shown = "  ".join(f"{count:{width}}" for count, width in columns)
+            held = "holds" if told["holds"] else "BROKEN"
+            ended = "never" if drained is None else f"{drained:.0f} s"
+            lines.append(f"{told['seed']:4}  {shown}  {ended:>7}  {held}")
+        return lines
 
     @property
     def _folder(self) -> Path:

@@ -24,8 +24,9 @@ from tests.chaos.stage import PART, Stage
 from tests.support.servers import Postgres
 
 DOORS = ("service", "service", "http", "cli")
-# In peace a job ends within this time, or the queue counts as stuck.
-PATIENCE_S = 120.0
+# In peace a job ends within this time, or the queue counts as stuck. The bundled model takes minutes to load
+# where three workers do it at once on a busy machine.
+PATIENCE_S, STUDIO_PATIENCE_S = 120.0, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class Clients:
         self._journals: list[tuple[str, Path]] = []
         each = -(-plan.jobs // len(DOORS))
         for number, door in enumerate(DOORS):
-            at_once = 12 if door == "cli" else 1
+            at_once = min(12, each) if door == "cli" else 1
             journal = stage.folder / f"client{number}.jsonl"
             whole = {
                 "door": door, "jobs": each, "at_once": at_once, "seed": plan.seed * 100 + number,
@@ -201,6 +202,7 @@ class Clients:
 
 def _settle(stage: Stage, clients: Clients, report: Report) -> None:
     """Peace: wait until everybody has been answered and every job has ended; no longer than things move."""
+    patience_s = STUDIO_PATIENCE_S if stage.studio else PATIENCE_S
     began = last = time.monotonic()
     standing: tuple[int, int] = (0, 0)
     while True:
@@ -210,13 +212,13 @@ def _settle(stage: Stage, clients: Clients, report: Report) -> None:
             break
         if (left, total) != standing:
             standing, last = (left, total), time.monotonic()
-        if time.monotonic() - last > PATIENCE_S:
+        if time.monotonic() - last > patience_s:
             break
         time.sleep(0.2)
     stuck = (
         [] if report.drained_s is not None else [f"{left} of {total} jobs wait; clients: {clients.broken}"]
     )
-    name = f"in peace nothing stands still for {PATIENCE_S:g} s until all is done"
+    name = f"in peace nothing stands still for {patience_s:g} s until all is done"
     report.checked.append(Checked(name, total, tuple(stuck)))
     report.checked.append(Checked("every client was answered", len(DOORS), tuple(clients.broken)))
 

@@ -44,8 +44,8 @@ def test_nothing_is_lost_whatever_goes_wrong(tmp_path: Path) -> None:
 def test_the_bundled_model_loses_nothing_either(tmp_path: Path) -> None:
     kinds = ("kill", "database-cut", "redis-restart")
     report, told = run_round(
-        tmp_path, "--studio", "--jobs", "8", "--seconds", "1", "--kinds", ",".join(kinds)
+        tmp_path, "--studio", "--jobs", "4", "--seconds", "1", "--kinds", ",".join(kinds)
     )
     assert report["holds"], told
-    assert report["jobs"].get("succeeded", 0) > 4, told
+    assert report["jobs"].get("succeeded", 0) >= 4, told
     assert set(report["faults"]) == set(kinds)
