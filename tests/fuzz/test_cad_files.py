@@ -36,7 +36,7 @@ from workers.geometry.mesh import Mesh
 
 FILES, SEED = 300, 1
 # Files that are made to last are given up sooner than the product would.
-IMPATIENT = replace(LIMITS, timeout_s=4)
+IMPATIENT, PATIENT = replace(LIMITS, timeout_s=4), replace(LIMITS, timeout_s=300)
 reading = import_module("workers.geometry.tessellate")
 
 
@@ -57,7 +57,7 @@ def test_bent_and_hostile_files_are_read_or_refused_by_name(
     broken, codes = {}, set()
     for kind, files in goods.items():
         for number, content in enumerate(files):
-            outcome = house.check(f"part.{kind}", content)
+            outcome = house.check(f"part.{kind}", content, PATIENT)
             codes.add(outcome.code)
             if outcome.code != "read" or outcome.broken:
                 broken[f"good {kind} {number}"] = outcome
