@@ -87,7 +87,7 @@ def test_faces_that_look_elsewhere_mirror_something_else(mirrors: Mirrors) -> No
     naming(mirrors, ("chrome", None))
     shown = [
         mirrors(states, face(normal), PLACES)[0][0, :, 32, 32]
-        for normal in ((0.0, 0.87, 0.5), (0.0, -0.5, 0.87), (0.6, 0.0, 0.8))
+        for normal in ((0.0, 0.87, 0.5), (0.0, -0.5, 0.87), (0.2, 0.5, 0.85))
     ]
     assert (shown[0] - shown[1]).abs().max() > 0.1
     assert (shown[0] - shown[2]).abs().max() > 0.1
