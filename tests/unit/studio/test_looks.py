@@ -67,3 +67,11 @@ def test_floors_lie_as_they_lay_before() -> None:
         np.testing.assert_array_equal(first.colour, again.colour)
     white = looks.draw_floor(np.random.default_rng(0), "white")
     assert 0.9 < white.shown * white.colour.mean() <= 1
+
+
+def test_favoured_kinds_and_colours_are_all_that_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [looks.draw_favoured(rng, ("navy", "brass")).names for _ in range(30)]
+    assert {one["colour"] for one in drawn} == {"navy", None}
+    assert {one["kind"] for one in drawn if one["colour"] is None} == {"brass"}
+    assert {one["kind"] for one in drawn if one["colour"]} == {"paint", "powder", "plastic"}

@@ -29,17 +29,16 @@ def mirrors() -> Mirrors:
     ):
         kept.copy_(found)
     made.strength.fill_(1)
-    return made
+    return made.requires_grad_(False)
 
 
 def naming(mirrors: Mirrors, kind: tuple[str, str | None] | None, light: str = "studio") -> None:
     """Let every prompt name this metal, or none, this light, and the first ground."""
     metals, lights, _ = mirrors.counts
-    with torch.no_grad():
-        mirrors.read.bias.zero_()
-        mirrors.read.bias[KINDS.index(kind) if kind else metals - 1] = 30
-        mirrors.read.bias[metals + list(LIGHTS).index(light)] = 30
-        mirrors.read.bias[metals + lights] = 30
+    mirrors.read.bias.zero_()
+    mirrors.read.bias[KINDS.index(kind) if kind else metals - 1] = 30
+    mirrors.read.bias[metals + list(LIGHTS).index(light)] = 30
+    mirrors.read.bias[metals + lights] = 30
 
 
 def test_tones_are_those_of_the_training_pictures() -> None:
@@ -57,7 +56,7 @@ def test_metals_have_their_lobes() -> None:
 
 
 def test_a_rough_metal_mirrors_a_smoother_room(mirrors: Mirrors) -> None:
-    spread = mirrors.rooms[:, :, :].std((-1, -2)).mean(-1)
+    spread = mirrors.rooms.std((-1, -2)).mean(-1)
     assert (spread[:, :-1] > spread[:, 1:]).all()
 
 
@@ -88,7 +87,7 @@ def test_faces_that_look_elsewhere_mirror_something_else(mirrors: Mirrors) -> No
     naming(mirrors, ("chrome", None))
     shown = [
         mirrors(states, face(normal), PLACES)[0][0, :, 32, 32]
-        for normal in ((0.0, 0.87, 0.5), (0.0, -0.5, 0.87), (0.6, 0.0, 0.8))
+        for normal in ((0.0, 0.87, 0.5), (0.0, -0.5, 0.87), (0.2, 0.5, 0.85))
     ]
     assert (shown[0] - shown[1]).abs().max() > 0.1
     assert (shown[0] - shown[2]).abs().max() > 0.1

@@ -22,11 +22,13 @@ from workers.studio.training.distill import DistillRun, guided, new_student, tra
 from workers.studio.training.evaluate import evaluate
 from workers.studio.training.export import export, trained_pipeline
 from workers.studio.training.maps import from_bytes, make_maps, to_bytes
+from workers.studio.training.mirrors import fit_mirrors
 from workers.studio.training.networks import new_scheduler
 from workers.studio.training.pack import load_pack, make_pack, training_rows
 from workers.studio.training.parts import make_parts, read_parts
 from workers.studio.training.patterns import fit_patterns
 from workers.studio.training.render import render_parts
+from workers.studio.training.start import starting_point
 from workers.studio.training.tessellation import training_mesh
 from workers.studio.training.text import tokenize, train_text
 from workers.studio.training.words import aligned, nearest_paint
@@ -66,6 +68,7 @@ def trained(tmp_path_factory) -> TrainingConfig:
     train_distilled(config)
     make_predictions(config)
     fit_patterns(config, 64)
+    fit_mirrors(config, 64)
     train_decoder(config)
     yield config
     patch.undo()
@@ -84,6 +87,17 @@ def test_a_stage_goes_on_from_its_checkpoint(trained) -> None:
     after = torch.load(checkpoint_path(trained), weights_only=True)
     assert after["steps"] > before["steps"]
     assert after["spent_s"] > before["spent_s"]
+
+
+def test_a_run_that_goes_on_from_weights_has_them_before_it_trains(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MFGVIZ_TRAINING_DIR", str(tmp_path))
+    config = load_config("studio", word_steps=0)
+    train_text(config)
+    begun, made = starting_point(config), trained_pipeline(config)
+    for name in ("unet", "hint_encoder", "text_encoder", "autoencoder"):
+        expected = getattr(begun, name).state_dict()
+        for key, tensor in getattr(made, name).state_dict().items():
+            torch.testing.assert_close(tensor, expected[key], msg=f"{name}.{key}")
 
 
 def test_export_makes_a_half_precision_folder_that_renders(trained, tmp_path) -> None:

@@ -98,9 +98,10 @@ def _scene(
         "part": _part(mesh, look.surface),
         "light": {
             "type": "envmap",
-            "bitmap": mi.Bitmap(np.ascontiguousarray(look.light.environment)),
-            # mitsuba's maps have y up: turned so that z is up and azimuth 0 is +x
-            "to_world": mi.ScalarTransform4f().rotate([0, 0, 1], 180).rotate([1, 0, 0], 90)
+            # mitsuba's maps have y up, and their columns run the other way round: flipped and turned so that z
+            # is up and azimuth 0 is +x. Turned alone, x is mirrored, and no lamp hangs on the camera.
+            "bitmap": mi.Bitmap(np.ascontiguousarray(look.light.environment[:, ::-1])),
+            "to_world": mi.ScalarTransform4f().rotate([1, 0, 0], 90)
             @ mi.ScalarTransform4f().rotate([0, 1, 0], -90),
         },
         "sensor": _sensor(mesh, camera, quality),
