@@ -64,7 +64,7 @@ lint: $(VENV)/.installed-dev ## Style, types and layers
 	$(BIN)/lint-imports
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev ## Print the benchmarks' figures, and write them to var/bench.json
+bench: $(VENV)/.installed-dev ## Print the benchmarks' figures, and write them to var/bench.json (SCALE=1: of 10 million renders)
 	@mkdir -p var
 	$(BIN)/python -m benchmarks --json var/bench.json
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…] [--json FILE]`: run benchmarks and print one table of figures."""
+"""`python -m benchmarks [NAME…] [--json FILE]`: run benchmarks and print their figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import automation, bom, geometry, http, queue, service
+from benchmarks import automation, bom, geometry, http, queue, scale, service
 from benchmarks.servers import Servers
 
 BENCHMARKS: dict[str, Callable[[Servers], dict[str, float]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Servers], dict[str, float]]] = {
     "bom": bom.run,
     "geometry": geometry.run,
     "service": service.run,
+    "scale": scale.run,
 }
 # What each figure should be: a bound, and whether it is a least or a most.
 BARS: dict[str, tuple[str, float]] = {
@@ -51,7 +52,10 @@ def main(arguments: list[str]) -> int:
         for name in chosen.names or BENCHMARKS:
             console.print(f"running {name} …", style="dim")
             figures[name] = BENCHMARKS[name](servers)
-    console.print(_table(figures))
+    if "scale" in figures:
+        console.print(scale.table(figures["scale"]))
+    if others := {name: rows for name, rows in figures.items() if name != "scale"}:
+        console.print(_table(others))
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.orm import Session, aliased, contains_eager, joinedload
 
 from mfgviz import reviews
 from mfgviz.errors import (
@@ -44,6 +44,8 @@ from mfgviz.vocabulary import (
 )
 
 Attributes = Mapping[str, str | int | float | bool]
+# How many parts a search reads in the order of their numbers before it looks for rarer ones.
+LOOKED_THROUGH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +154,53 @@ def get_part(session: Session, number: str) -> Part:
 
 
 def list_parts(session: Session, *, search: str = "", limit: int = 100, after: str = "") -> list[Part]:
-    """Parts in the order of their numbers, after that number, that hold `search` in number or name."""
-    query: Select[Part] = select(Part).order_by(Part.number).limit(limit)
+    """Parts in the order of their numbers, after that number, that hold `search` in number or name.
+
+    What many parts hold is soon found in the order of the numbers. What was not found among the first
+    LOOKED_THROUGH is rare enough to be looked up by its pairs and triples of characters, on PostgreSQL.
+    """
+    if not search:
+        return list(session.scalars(parts_query("", limit, after)))
+    has_grams = session.get_bind().dialect.name == "postgresql" and len(search) > 1
+    if not has_grams:
+        return list(session.scalars(parts_query(search, limit, after)))
+    near = list(session.scalars(near_query(search, limit, after)))
+    return near if len(near) == limit else list(session.scalars(grams_query(search, limit, after)))
+
+
+def parts_query(search: str, limit: int, after: str = "") -> Select[Part]:
+    """The production query of a page of parts; with `search` it reads all until there are enough."""
+    query = select(Part).order_by(Part.number).limit(limit)
     if after:
         query = query.where(Part.number > after)
-    if search:
-        pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(
-            or_(Part.number.ilike(pattern, escape="\\"), Part.name.ilike(pattern, escape="\\"))
-        )
-    return list(session.scalars(query))
+    return query.where(_holds(search, Part.number, Part.name)) if search else query
+
+
+def near_query(search: str, limit: int, after: str = "") -> Select[Part]:
+    """The production query for parts that hold `search`, among the next LOOKED_THROUGH."""
+    near = parts_query("", LOOKED_THROUGH, after).subquery()
+    part = aliased(Part, near)
+    return select(part).where(_holds(search, part.number, part.name)).order_by(part.number).limit(limit)
+
+
+def grams_query(search: str, limit: int, after: str = "") -> Select[Part]:
+    """The production query for parts that hold a rare `search`, by the index of `mfgviz_grams`."""
+    size = "'{3}'" if len(search) > 2 else "'{2}'"
+    grams = func.mfgviz_grams(search, literal_column(size))
+    found = select(Part.id).where(_GRAMS.op("@>")(grams), _holds(search, Part.number, Part.name))
+    if after:
+        found = found.where(Part.number > after)
+    ids = found.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+    return select(Part).where(Part.id.in_(select(ids.c.id))).order_by(Part.number).limit(limit)
+
+
+# As the index has it, see migration 0006.
+_GRAMS: ColumnElement[Any] = literal_column("mfgviz_grams(parts.number || E'\\n' || parts.name, '{2,3}')")
+
+
+def _holds(search: str, *columns: Any) -> ColumnElement[bool]:
+    pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    return or_(*(column.ilike(pattern, escape="\\") for column in columns))
 
 
 def rename_part(session: Session, part: Part, name: str, actor: str) -> None:
@@ -369,14 +408,8 @@ def note_back(geometry: Geometry) -> None:
 
 def unread_geometries(session: Session, limit: int) -> list[int]:
     """The ids of CAD files that are stored and that nobody has looked into, oldest first."""
-    query = select(Geometry.id).where(Geometry.state == GeometryState.STORED).order_by(Geometry.id)
+    query = select(Geometry.id).where(Geometry.state == literal_column("'stored'")).order_by(Geometry.id)
     return list(session.scalars(query.limit(limit)))
-
-
-def count_rows(session: Session) -> dict[str, int]:
-    """How many parts, revisions and geometries there are."""
-    kinds = {"parts": Part, "revisions": PartRevision, "geometries": Geometry}
-    return {name: session.scalar(select(func.count()).select_from(kind)) or 0 for name, kind in kinds.items()}
 
 
 def _emit(

@@ -11,13 +11,13 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from mfgviz import blob_garbage, hooks, jobs, webhooks
-from mfgviz.contexts import context_of
+from mfgviz.contexts import context_of, of_parts
 from mfgviz.errors import InvalidScheduleError, MfgvizError
 from mfgviz.filters import Filter, compile_filter
 from mfgviz.intake import PRIORITIES, Ask, FidelityDefaults, Lookup, prepare
 from mfgviz.jobs import Submission
 from mfgviz.queue import TASK_RENDER
-from mfgviz.records import IdempotencyKey, PartRevision, utcnow
+from mfgviz.records import IdempotencyKey, Part, PartRevision, utcnow
 from mfgviz.runtime import Runtime
 from mfgviz.templates import get_template
 from mfgviz.vocabulary import STANDARD_VIEWS, LifecycleState
@@ -153,7 +153,7 @@ def _refresh(runtime: Runtime, actor: str, given: Arguments) -> str:
     refused, last, first_error = 0, 0, ""
     while True:
         with runtime.db.begin() as session:
-            page = _released(session, last)
+            page = _released(session, last, condition)
             submissions: list[Submission] = []
             lookup = _lookup(session, runtime)
             for revision in page:
@@ -182,8 +182,10 @@ def _lookup(session: Session, runtime: Runtime) -> Lookup:
     return Lookup(session, settings.default_model, settings.max_attempts, FidelityDefaults.of(settings))
 
 
-def _released(session: Session, after_part: int) -> list[PartRevision]:
-    """The newest released revision of each part, in the order of the parts' ids, a page of them."""
+def _released(session: Session, after_part: int, condition: Filter | None = None) -> list[PartRevision]:
+    """The newest released revision of each part that the condition may fit, in the order of the parts' ids, a
+    page of them."""
+    likely = of_parts(session, condition) if condition is not None else []
     newest = (
         select(func.max(PartRevision.id))
         .where(PartRevision.state == LifecycleState.RELEASED, PartRevision.part_id > after_part)
@@ -191,6 +193,8 @@ def _released(session: Session, after_part: int) -> list[PartRevision]:
         .order_by(PartRevision.part_id)
         .limit(REVISIONS_AT_ONCE)
     )
+    if likely:
+        newest = newest.where(PartRevision.part_id.in_(select(Part.id).where(*likely)))
     ids = session.scalars(newest).all()
     query = (
         select(PartRevision)

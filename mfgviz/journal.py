@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 from mfgviz import wire
 from mfgviz.database import EMITTED
 from mfgviz.errors import MfgvizError
-from mfgviz.records import AuditEntry, Event, PartRevision
+from mfgviz.records import AuditEntry, Event, PartRevision, any_of
 from mfgviz.vocabulary import EventKind
 
 log = logging.getLogger(__name__)
@@ -93,13 +93,22 @@ class JournalFilter:
 
 def list_events(session: Session, wanted: JournalFilter) -> list[Event]:
     """Events of a kind (or of all that begin with it and a dot), of a revision, or all."""
-    query = select(Event)
-    if wanted.what:
-        query = query.where(or_(Event.kind == wanted.what, Event.kind.startswith(f"{wanted.what}.")))
-    if wanted.revision_id is not None:
-        query = query.where(Event.revision_id == wanted.revision_id)
     whole = joinedload(Event.revision).joinedload(PartRevision.part)
-    return list(session.scalars(_page(query, Event.id, wanted).options(whole)))
+    return list(session.scalars(events_query(wanted).options(whole)))
+
+
+def events_query(wanted: JournalFilter) -> Any:
+    """The production query of a page of events."""
+    if not wanted.what:
+        whole = select(Event)
+        mine = whole if wanted.revision_id is None else whole.where(Event.revision_id == wanted.revision_id)
+        return _page(mine, Event.id, wanted)
+    known = [kind.value for kind in EventKind if kind.startswith(f"{wanted.what}.")]
+    ids = select(Event.id)
+    if wanted.revision_id is not None:
+        ids = ids.where(Event.revision_id == wanted.revision_id)
+    pages = (_page(ids.where(Event.kind == kind), Event.id, wanted) for kind in (wanted.what, *known))
+    return _page(select(Event).where(Event.id.in_(any_of(pages))), Event.id, wanted)
 
 
 def list_audit(session: Session, wanted: JournalFilter) -> list[AuditEntry]:

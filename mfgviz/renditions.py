@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
 from mfgviz import __version__, provenance
@@ -155,6 +155,11 @@ def list_renditions(session: Session, revision: PartRevision, limit: int = 200) 
 
 def find(session: Session, wanted: RenditionFilter) -> list[Rendition]:
     """The renditions that fit the filter, newest first."""
+    return list(session.scalars(find_query(wanted)))
+
+
+def find_query(wanted: RenditionFilter) -> Select[Rendition]:
+    """The production query of a page of renditions."""
     query = select(Rendition).order_by(Rendition.id.desc()).limit(wanted.limit)
     for column, value in (
         (Rendition.revision_id, wanted.revision_id),
@@ -167,7 +172,7 @@ def find(session: Session, wanted: RenditionFilter) -> list[Rendition]:
         query = query.where(Rendition.id < wanted.before)
     if wanted.stale:
         query = query.where(Rendition.stale_at.is_not(None))
-    return list(session.scalars(query.options(*_LOADED)))
+    return query.options(*_LOADED)
 
 
 def of_job(session: Session, job_id: int) -> list[Rendition]:

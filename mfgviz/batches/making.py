@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from mfgviz import bom, catalog, jobs
-from mfgviz.contexts import context_of
+from mfgviz.contexts import context_of, of_parts
 from mfgviz.errors import (
     GeometryError,
     InvalidRequestError,
@@ -147,7 +147,7 @@ def make(session: Session, settings: Settings, over: Over, ask: Mapping[str, Any
 
 def _expand(session: Session, over: Over) -> _Found:
     found = _Found()
-    revisions = _in_bom(session, over.bom, found) if over.bom else _in_query(session, over.query or "")
+    revisions = _in_bom(session, over.bom, found) if over.bom else found_by(session, over.query or "")
     for revision in revisions:
         if len(found.revisions) == MAX_REVISIONS:
             raise InvalidRequestError(f"A batch holds {MAX_REVISIONS:,} revisions at most.")
@@ -168,13 +168,12 @@ def _in_bom(session: Session, reference: str, found: _Found) -> Iterator[PartRev
         yield from (loaded[revision_id] for revision_id in chunk)
 
 
-def _in_query(session: Session, query: str) -> Iterator[PartRevision]:
+def found_by(session: Session, query: str) -> Iterator[PartRevision]:
     """The current revisions of all parts that fit, read by parts."""
     wanted, last = compile_filter(query), 0
+    likely = select(Part.id).where(*of_parts(session, wanted)).order_by(Part.id).limit(PARTS_AT_ONCE)
     while True:
-        parts = session.scalars(
-            select(Part.id).where(Part.id > last).order_by(Part.id).limit(PARTS_AT_ONCE)
-        ).all()
+        parts = session.scalars(likely.where(Part.id > last)).all()
         if not parts:
             return
         last = parts[-1]

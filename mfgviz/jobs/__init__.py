@@ -32,6 +32,7 @@ from mfgviz.jobs.queries import (
     list_jobs,
     state_counts,
     why,
+    why_of,
 )
 from mfgviz.jobs.standing import Standing, standings, unfinished
 from mfgviz.jobs.submission import Submission, Submitted, known, lock_revisions, submit
@@ -83,4 +84,5 @@ __all__ = [
     "unfinished",
     "usable_origins",
     "why",
+    "why_of",
 ]

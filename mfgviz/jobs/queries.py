@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, text, tuple_, union_all
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from mfgviz.errors import JobNotFoundError
-from mfgviz.records import PartRevision, RenderJob, Worker, utcnow
-from mfgviz.vocabulary import QUEUE_GPU, JobState
+from mfgviz.records import PartRevision, RenderJob, Worker, any_of, utcnow
+from mfgviz.vocabulary import FINAL_STATES, QUEUE_GPU, JobState
 
 WORKER_SILENCE_S = 60.0
 SHOWN_AHEAD = 5
+# So many are counted; what is more is estimated, or said to be more.
+COUNTED_AHEAD, COUNTED_FINAL = 10_000, 10_000
 # SQLite binds 32,766 values to a statement at most.
 IDS_AT_ONCE = 10_000
 
@@ -31,7 +33,8 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class WaitReport:
-    """Why a job is where it is. `position` is 1 for the next to be served, None if it does not wait."""
+    """Why a job is where it is. `position` is 1 for the next to be served, None if it does not wait; above
+    COUNTED_AHEAD it is that place at least."""
 
     job_id: int
     state: JobState
@@ -68,25 +71,54 @@ def get(session: Session, job_id: int) -> RenderJob:
 
 def list_jobs(session: Session, wanted: JobFilter) -> list[RenderJob]:
     """Jobs that fit the filter, newest first."""
-    query = select(RenderJob).order_by(RenderJob.id.desc()).limit(wanted.limit)
-    query = query.options(joinedload(RenderJob.revision).joinedload(PartRevision.part))
+    whole = joinedload(RenderJob.revision).joinedload(PartRevision.part)
+    return list(session.scalars(jobs_query(wanted).options(whole)))
+
+
+def jobs_query(wanted: JobFilter) -> Select[RenderJob]:
+    """The production query of a page of jobs."""
+    ids = select(RenderJob.id).order_by(RenderJob.id.desc()).limit(wanted.limit)
     for column, value in (
         (RenderJob.state, wanted.state),
         (RenderJob.revision_id, wanted.revision_id),
         (RenderJob.requester, wanted.requester),
     ):
         if value is not None:
-            query = query.where(column == value)
+            ids = ids.where(column == value)
     if wanted.before is not None:
-        query = query.where(RenderJob.id < wanted.before)
-    return list(session.scalars(query))
+        ids = ids.where(RenderJob.id < wanted.before)
+    if wanted.requester is not None and wanted.state is None and wanted.revision_id is None:
+        ids = any_of(ids.where(RenderJob.state == state) for state in JobState)
+    return select(RenderJob).where(RenderJob.id.in_(ids)).order_by(RenderJob.id.desc()).limit(wanted.limit)
 
 
 def state_counts(session: Session) -> dict[str, int]:
-    """How many jobs there are in each state."""
-    rows = session.execute(select(RenderJob.state, func.count()).group_by(RenderJob.state))
-    found = {state: count for state, count in rows}  # noqa: C416 - a Result is no mapping
-    return {state.value: found.get(state.value, 0) for state in JobState}
+    """How many jobs there are in each state. On PostgreSQL, final states with more than COUNTED_FINAL jobs
+    are estimated, for the past grows without end."""
+    estimates: dict[str, int] = {}
+    if session.get_bind().dialect.name == "postgresql":
+        estimates = {row.state: int(row.jobs) for row in session.execute(_ESTIMATES)}
+    counts = {}
+    for state in JobState:
+        jobs = select(RenderJob.id).where(RenderJob.state == state)
+        is_estimated = state in FINAL_STATES and estimates.get(state, 0) > COUNTED_FINAL
+        if is_estimated:
+            jobs = jobs.limit(COUNTED_FINAL)
+        count = session.scalar(select(func.count()).select_from(jobs.subquery())) or 0
+        counts[state.value] = (
+            max(count, estimates[state]) if count == COUNTED_FINAL and is_estimated else count
+        )
+    return counts
+
+
+# From the statistics that the planner has of the table, as its last ANALYZE left them.
+_ESTIMATES = text("""
+SELECT word AS state, frequency * reltuples AS jobs
+FROM pg_stats, pg_class,
+     unnest(most_common_vals::text::text[], most_common_freqs) AS common (word, frequency)
+WHERE pg_class.oid = 'render_jobs'::regclass AND attname = 'state'
+  AND schemaname = relnamespace::regnamespace::text AND tablename = relname
+""")
 
 
 def live_workers(session: Session, queue: str = QUEUE_GPU) -> list[Worker]:
@@ -107,8 +139,12 @@ def has_other_hosts(session: Session, host: str, queue: str = QUEUE_GPU) -> bool
 
 def why(session: Session, job_id: int) -> WaitReport:
     """Why the job waits, or what became of it. Raises JobNotFoundError."""
-    job = get(session, job_id)
-    state = JobState(job.state)
+    return why_of(session, get(session, job_id))
+
+
+def why_of(session: Session, job: RenderJob) -> WaitReport:
+    """The same of a job as `get` answers it."""
+    job_id, state = job.id, JobState(job.state)
     workers = tuple(worker.name for worker in live_workers(session))
     running = tuple(
         session.scalars(
@@ -122,10 +158,14 @@ def why(session: Session, job_id: int) -> WaitReport:
         return WaitReport(job_id, state, None, (), running, None, workers, _told_of(job))
     if job.held:
         return WaitReport(job_id, state, None, (), running, None, workers, _told_of_held(job))
-    waiting = _waiting_before(job.priority, job.turn, job.id)
-    ahead = session.scalar(select(func.count()).where(waiting)) or 0
-    order = (RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
-    first = tuple(session.scalars(select(RenderJob.id).where(waiting).order_by(*order).limit(SHOWN_AHEAD)))
+    ahead = session.scalar(ahead_query(job.priority, job.turn, job.id)) or 0
+    front = (
+        select(RenderJob.id)
+        .where(IS_READY, RenderJob.available_at <= utcnow())
+        .order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+        .limit(min(ahead, SHOWN_AHEAD))
+    )
+    first = tuple(session.scalars(front))
     now = session.scalar(select(utcnow()))
     not_before = job.available_at if now is not None and job.available_at > now else None
     told = _told_of_waiting(job, ahead, not_before, workers)
@@ -139,18 +179,19 @@ def position_of(session: Session, job_id: int) -> int | None:
     ).one_or_none()
     if at is None:
         return None
-    waiting = _waiting_before(at.priority, at.turn, job_id)
-    return (session.scalar(select(func.count()).where(waiting)) or 0) + 1
+    return (session.scalar(ahead_query(at.priority, at.turn, job_id)) or 0) + 1
 
 
-def _waiting_before(priority: int, turn: int, job_id: int) -> ColumnElement[bool]:
-    """The jobs that are served before that place."""
-    before = or_(
-        RenderJob.priority > priority,
-        and_(RenderJob.priority == priority, RenderJob.turn < turn),
-        and_(RenderJob.priority == priority, RenderJob.turn == turn, RenderJob.id < job_id),
-    )
-    return and_(IS_READY, RenderJob.available_at <= utcnow(), before)
+def ahead_query(priority: int, turn: int, job_id: int) -> Select[int]:
+    """The production query for how many jobs are served before that place, COUNTED_AHEAD at most: two ranges
+    of the index that holds the order of service."""
+
+    def waiting(before: ColumnElement[bool]) -> Select[int]:
+        return select(RenderJob.id).where(IS_READY, RenderJob.available_at <= utcnow(), before)
+
+    same = and_(RenderJob.priority == priority, tuple_(RenderJob.turn, RenderJob.id) < (turn, job_id))
+    both = union_all(waiting(RenderJob.priority > priority), waiting(same)).subquery()
+    return select(func.count()).select_from(select(both).limit(COUNTED_AHEAD).subquery())
 
 
 def _told_of_waiting(
@@ -164,7 +205,8 @@ def _told_of_waiting(
     if job.avoid_host and any(host_of(worker) != job.avoid_host for worker in workers):
         return f"It went wrong on {job.avoid_host}: other hosts are asked first."
     if ahead:
-        first = "1 job is" if ahead == 1 else f"{ahead} jobs are"
+        most = f"{COUNTED_AHEAD:,} or more" if ahead >= COUNTED_AHEAD else f"{ahead}"
+        first = "1 job is" if ahead == 1 else f"{most} jobs are"
         return f"{first} served first; {len(workers)} worker(s) could take it."
     return f"It is the next to be served; {len(workers)} worker(s) could take it."
 

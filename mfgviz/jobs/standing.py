@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, literal_column, select
+from sqlalchemy import Row, Select, literal_column, select
 from sqlalchemy.orm import Session
 
 from mfgviz import wire
-from mfgviz.jobs.queries import IDS_AT_ONCE
+from mfgviz.jobs.queries import IDS_AT_ONCE, IS_READY
 from mfgviz.records import Part, PartRevision, RenderJob, Rendition
 from mfgviz.vocabulary import JobState
 
@@ -43,13 +43,20 @@ def standings(session: Session, ids: Iterable[int]) -> list[Standing]:
 
 
 def unfinished(session: Session, limit: int = 200) -> list[Standing]:
-    """The jobs that run or wait, the running ones first, as they will be served."""
-    order = (RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+    """The jobs that run or wait, the running ones first, as they will be served; held ones are last."""
     found: list[Standing] = []
-    for state in (JobState.RUNNING, JobState.QUEUED):
-        query = _STANDING.where(RenderJob.state == literal_column(f"'{state}'")).order_by(*order)
+    for query in unfinished_queries():
         found += _as_standings(session, session.execute(query.limit(limit - len(found))).all())
     return found
+
+
+def unfinished_queries() -> tuple[Select[*tuple[Any, ...]], ...]:
+    """The production queries of `unfinished`. The front of the queue is read from its index; held jobs, which
+    no index has, are looked for where that was not enough: among few others, then."""
+    order = (RenderJob.priority.desc(), RenderJob.turn, RenderJob.id)
+    held = (RenderJob.state == literal_column("'queued'")) & RenderJob.held
+    running = RenderJob.state == literal_column("'running'")
+    return tuple(_STANDING.where(those).order_by(*order) for those in (running, IS_READY, held))
 
 
 def _as_standings(session: Session, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Standing]:

@@ -73,6 +73,7 @@ class RuleRun(Record):
         UniqueConstraint("rule_id", "event_id"),
         one_of("outcome", RuleOutcome),
         CheckConstraint("outcome <> 'failed' OR error_code IS NOT NULL", name="failed_with_cause"),
+        Index("ix_rule_runs_rule_id_id", "rule_id", "id"),
     )
 
     id: Mapped[int] = primary()
@@ -217,6 +218,13 @@ class WebhookDelivery(Record):
         UniqueConstraint("webhook_id", "event_id"),
         one_of("state", DeliveryState),
         CheckConstraint("(state = 'pending') = (finished_at IS NULL)", name="finished_when_final"),
+        Index(
+            "ix_webhook_deliveries_finished_at",
+            "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL"),
+            sqlite_where=text("finished_at IS NOT NULL"),
+        ),
+        Index("ix_webhook_deliveries_webhook_id_state_id", "webhook_id", "state", "id"),
         Index(
             "ix_webhook_deliveries_due",
             "webhook_id",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -15,9 +16,12 @@ from sqlalchemy import (
     Float,
     Integer,
     MetaData,
+    Select,
     String,
     TypeDecorator,
+    select,
     text,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
@@ -102,6 +106,12 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+def any_of(pages: Iterable[Select[int]]) -> Select[int]:
+    """The ids of several pages together. One page of each value of a column is read from an index over the
+    column and the id, where one page of several values is sorted out of all rows that have them."""
+    return select(union_all(*(select(page.subquery()) for page in pages)).subquery())
 
 
 class Record(DeclarativeBase):

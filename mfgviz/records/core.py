@@ -83,6 +83,12 @@ class Geometry(Record):
         CheckConstraint("size_bytes > 0", name="not_empty"),
         CheckConstraint("length(digest) = 64", name="digest_sha256"),
         one_of("state", GeometryState),
+        Index(
+            "ix_geometries_stored",
+            "id",
+            postgresql_where=text("state = 'stored'"),
+            sqlite_where=text("state = 'stored'"),
+        ),
     )
 
     id: Mapped[int] = primary()
@@ -158,12 +164,6 @@ class RenderJob(Record):
             "fidelity_retries >= 0 AND (fidelity_policy = 'retry') = (fidelity_retries > 0)",
             name="fidelity_retries_by_policy",
         ),
-        Index(
-            "ix_render_jobs_lease_until",
-            "lease_until",
-            postgresql_where=text("state = 'running'"),
-            sqlite_where=text("state = 'running'"),
-        ),
         # The same picture is not queued twice on one revision, unless that was asked for. One that may be
         # tried again with more strength is another picture than one that may not.
         Index(
@@ -177,6 +177,7 @@ class RenderJob(Record):
         ),
         Index("ix_render_jobs_revision_id_fingerprint", "revision_id", "fingerprint"),
         Index("ix_render_jobs_state_id", "state", "id"),
+        Index("ix_render_jobs_requester_state_id", "requester", "state", "id"),
         Index(
             "ix_render_jobs_batch_id",
             "batch_id",
@@ -296,6 +297,7 @@ class Rendition(Record):
             "control_scale IS NULL OR (control_scale >= 0 AND control_scale <= 1)", name="control_scale_share"
         ),
         Index("ix_renditions_revision_id_id", "revision_id", "id"),
+        Index("ix_renditions_review_state_id", "review_state", "id"),
         # A revision has one primary image at most.
         Index(
             "uq_renditions_primary",

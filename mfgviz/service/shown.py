@@ -244,7 +244,7 @@ def primaries(session: Session, revision_ids: list[int]) -> Mapping[int, int]:
 
 def whole_job(session: Session, job_id: int) -> wire.Job:
     job = jobs.get(session, job_id)
-    report = jobs.why(session, job_id)
+    report = jobs.why_of(session, job)
     whole = {
         "position": report.position,
         "told": report.told,

@@ -312,7 +312,9 @@ class Job(Answer):
     step: int = Field(description="Sampling steps that are done.")
     total_steps: int = Field(description="All its sampling steps.")
     position: int | None = Field(
-        None, description="1 for the next to be served; null where it does not wait."
+        None,
+        description="1 for the next to be served; null where it does not wait. 10,001 is that place, or any "
+        "later one.",
     )
     told: str | None = Field(
         None, description="In words, why it is where it is; only where one job is shown."
@@ -349,7 +351,9 @@ class JobEvent(Answer):
     step: int = Field(description="Sampling steps that are done.")
     total_steps: int = Field(description="All its sampling steps.")
     position: int | None = Field(
-        None, description="1 for the next to be served; null where it does not wait or nobody counted."
+        None,
+        description="1 for the next to be served; null where it does not wait or nobody counted. 10,001 is "
+        "that place, or any later one.",
     )
     renders: list[int] = Field(default_factory=list, description="Ids, where it has succeeded.")
     notes: list[str] = Field(default_factory=list, description="What to know of the pictures.")
@@ -362,7 +366,9 @@ class JobWait(Answer):
     job: int = Field(description="Its id.")
     state: JobWord = Field(description="Where it stands.")
     position: int | None = Field(
-        None, description="1 for the next to be served; null where it does not wait."
+        None,
+        description="1 for the next to be served; null where it does not wait. 10,001 is that place, or any "
+        "later one.",
     )
     ahead: list[int] = Field(description="The first of the jobs that are served before it.")
     running: list[int] = Field(description="Jobs that run now.")
@@ -583,5 +589,8 @@ class Health(Answer):
 class QueueInfo(Answer):
     """How many jobs there are in each state."""
 
-    jobs: dict[str, int] = Field(description="Their number by state.")
+    jobs: dict[str, int] = Field(
+        description="Their number by state. Those of a final state are estimated by PostgreSQL where they "
+        "are more than 10,000."
+    )
     workers: int = Field(description="Workers that can sample, heard of within the last minute.")
