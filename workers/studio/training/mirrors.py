@@ -7,6 +7,7 @@ logistic regressions of captions' text states on what the captions name.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,8 +162,8 @@ def try_strengths(pipeline: StudioPipeline, count: int) -> list[dict[str, float]
         maps, large = having.maps(case, TRUTH_PX), having.maps(case, pipeline.config.native_size_px)
         control, states = control_tensor(large), pipeline.encode_prompt(case.caption)
         generator = [torch.Generator().manual_seed(7)]
-        given = {"control_image": control, "generator": generator, "output_type": "latent"}
-        latents = pipeline(case.caption, **given).images
+        given: dict[str, Any] = {"control_image": control, "generator": generator, "output_type": "latent"}
+        latents: Any = pipeline(case.caption, return_dict=False, **given)[0]
         rows.append([])
         for strength in STRENGTHS:
             network.mirrors.strength.fill_(strength)

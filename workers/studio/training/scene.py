@@ -98,8 +98,8 @@ def _scene(
         "part": _part(mesh, look.surface),
         "light": {
             "type": "envmap",
-            # mitsuba's maps have y up, and their columns run the other way round: flipped and turned so that z
-            # is up and azimuth 0 is +x. Turned alone, x is mirrored, and no lamp hangs on the camera.
+            # mitsuba's maps have y up and their columns run the other way round: flipped and turned, z is up
+            # and azimuth 0 is +x. Turned alone, x is mirrored, and no lamp hangs on the camera.
             "bitmap": mi.Bitmap(np.ascontiguousarray(look.light.environment[:, ::-1])),
             "to_world": mi.ScalarTransform4f().rotate([1, 0, 0], 90)
             @ mi.ScalarTransform4f().rotate([0, 1, 0], -90),
