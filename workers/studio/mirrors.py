@@ -31,7 +31,7 @@ def toned(light: torch.Tensor) -> torch.Tensor:
 
 
 class Mirrors(nn.Module):
-    """Rooms (L, R, 3, n, n) of the lights at the roughnesses, in linear light; horizon (R, n, n): the share
+    """Rooms (L, R * 3, n, n) of the lights at the roughnesses, in linear light; horizon (R, n, n): the share
     of the lobe that meets the ground; grounds (L, G, 3): what those send back; tints (M, 3) and roughness
     (M, R) of the metals. `strength` (1,) is how much of the metal's picture is looked up.
     """
@@ -45,7 +45,7 @@ class Mirrors(nn.Module):
 
     def __init__(self, lights: int, levels: int, grounds: int, metals: int, text_width: int) -> None:
         super().__init__()
-        self.register_buffer("rooms", torch.zeros(lights, levels, 3, LAMP_PX, LAMP_PX))
+        self.register_buffer("rooms", torch.zeros(lights, levels * 3, LAMP_PX, LAMP_PX))
         self.register_buffer("horizon", torch.zeros(levels, LAMP_PX, LAMP_PX))
         self.register_buffer("grounds", torch.zeros(lights, grounds, 3))
         self.register_buffer("tints", torch.zeros(metals, 3))
@@ -76,7 +76,8 @@ class Mirrors(nn.Module):
         tint, rough = share @ self.tints, share @ self.roughness
         floor = torch.einsum("bl,bg,lgc->bc", light, ground, self.grounds)
         # 2. The room as a surface of this roughness sees it
-        disc = torch.einsum("bl,br,lrchw->bchw", light, rough, self.rooms)
+        rooms = self.rooms.unflatten(1, (-1, 3))
+        disc = torch.einsum("bl,br,lrchw->bchw", light, rough, rooms)
         below = torch.einsum("br,rhw->bhw", rough, self.horizon)[:, None]
         disc = disc + below * floor[..., None, None]
         # 3. Where each pixel's ray goes

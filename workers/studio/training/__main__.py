@@ -141,11 +141,13 @@ def mirrors(config: TrainingConfig) -> None:
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Default the shipped ones.")
 def try_mirrors(count: int, weights: Path | None) -> None:
     """Print how near metals come to the path tracer's, by how much of them is looked up."""
+    import torch
+
     from workers.studio.pipeline import StudioPipeline
     from workers.studio.training import mirrors as stage
     from workers.studio.training.export import WEIGHTS
 
-    pipeline = StudioPipeline.from_pretrained(weights or WEIGHTS)
+    pipeline = StudioPipeline.from_pretrained(weights or WEIGHTS, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     for row in stage.try_strengths(pipeline, count):
         click.echo("  ".join(f"{name} {value:g}" for name, value in row.items()))

@@ -57,7 +57,7 @@ def mirrors_path(config: TrainingConfig) -> Path:
 
 
 def mirrored_rooms() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Rooms (L, R, 3, n, n), horizon (R, n, n) and grounds (L, G, 3) as `Mirrors` takes them."""
+    """Rooms (L, R * 3, n, n), horizon (R, n, n) and grounds (L, G, 3) as `Mirrors` takes them."""
     rng = np.random.default_rng(0)
     lights = [draw_light(rng, CAMERA_BACK, CAMERA_UP, name) for name in LIGHTS]
     up = light_rig(CAMERA_BACK, CAMERA_UP)[2]
@@ -81,7 +81,7 @@ def mirrored_rooms() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     floors = [draw_floor(rng, name).colour.mean((0, 1)) for name in FLOORS]
     lit = np.stack([floor_colour(light.environment, up) for light in lights])
     grounds = lit[:, None] * np.stack(floors)[None]
-    return rooms.contiguous(), every[:, -1], torch.from_numpy(grounds.astype(np.float32))
+    return rooms.flatten(1, 2).contiguous(), every[:, -1], torch.from_numpy(grounds.astype(np.float32))
 
 
 def metal_tables() -> tuple[torch.Tensor, torch.Tensor]:
