@@ -92,7 +92,7 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
         raise IllegalMoveError(f"Job {twin} asks for the same picture and is not finished.")
     # A turn of its own time: an old one would draw the turns of newcomers back to it.
     (turn,) = take_turns(session, job.requester, {job.priority: 1})[job.priority]
-    session.execute(
+    queued = session.scalar(
         update(RenderJob)
         .where(RenderJob.id == job_id, RenderJob.state == job.state)
         .values(
@@ -107,8 +107,11 @@ def retry(session: Session, job_id: int, actor: str, attempts: int = 3) -> None:
             available_at=utcnow(),
             max_attempts=RenderJob.attempts_made + attempts,
         )
+        .returning(RenderJob.id)
         .execution_options(synchronize_session=False)
     )
+    if queued is None:
+        raise IllegalMoveError(f"Job {job_id} was retried by somebody else just now.")
     audit(session, actor, "job.retried", f"job {job_id}")
 
 

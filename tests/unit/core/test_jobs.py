@@ -19,7 +19,7 @@ from mfgviz.jobs import Claimant, Failure, JobFilter, NewRendition, Submission
 from mfgviz.jobs.control import overdue_query
 from mfgviz.jobs.leases import claim_window
 from mfgviz.jobs.submission import known_jobs_query
-from mfgviz.records import Attempt, Event, RenderJob, Rendition, utcnow
+from mfgviz.records import Attempt, AuditEntry, Event, RenderJob, Rendition, utcnow
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
 from mfgviz.vocabulary import AttemptOutcome, FidelityPolicy, FidelityVerdict, JobState, Priority
 
@@ -347,6 +347,32 @@ def test_a_retried_job_gets_new_attempts_and_keeps_the_old_ones(database: Databa
     assert claimed_ids(database) == [job_id]
     with database.read() as session:
         assert [a.number for a in jobs.get(session, job_id).attempts] == [1, 2]
+
+
+def test_a_job_that_many_retry_at_once_is_retried_by_one(database: Database, submit: Submit) -> None:
+    (job_id,) = submit(make_request())
+    with database.begin() as session:
+        jobs.cancel(session, job_id, "ann")
+    together, told = threading.Barrier(4), []
+
+    def press() -> None:
+        together.wait()
+        try:
+            with database.begin() as session:
+                jobs.retry(session, job_id, "ann")
+            told.append("queued")
+        except IllegalMoveError as error:
+            told.append(error.message)
+
+    presses = [threading.Thread(target=press) for _ in range(4)]
+    for one in presses:
+        one.start()
+    for one in presses:
+        one.join()
+    assert told.count("queued") == 1, told
+    with database.read() as session:
+        kept = session.scalars(select(AuditEntry.action).where(AuditEntry.action == "job.retried")).all()
+        assert len(kept) == 1
 
 
 # -- asking ------------------------------------------------------------------------------------------------
