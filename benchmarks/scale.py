@@ -39,8 +39,9 @@ from mfgviz.jobs.standing import unfinished_queries
 from mfgviz.journal import JournalFilter
 from mfgviz.live import Told
 from mfgviz.queue import TASK_RENDER
-from mfgviz.records import Event, RenderJob
+from mfgviz.records import Event, RenderJob, Rule
 from mfgviz.renditions import RenditionFilter
+from mfgviz.rules import RuleIndex, enabled_rules
 from mfgviz.runtime import Runtime
 from mfgviz.service import Service
 from mfgviz.settings import Settings
@@ -273,8 +274,17 @@ class Bench:
             "events_by_kind": lambda: service.event_log(kind=pick.choice((*kinds, "render", "job"))),
             "audit_of_part": lambda: service.audit_trail(subject=f"{self.number()}@A"),
             "where_used": lambda: service.where_used(self.number()),
+            "rules_of_event": self.rules_of_event,
             "batch_query_1000": self.batch_query,
         }
+
+    def rules_of_event(self) -> list[Rule]:
+        """The rules that wait for releases are evaluated on one."""
+        first = 1 + self.pick.randrange(self.plan.events * 9 // 10)
+        released = select(Event).where(Event.kind == "revision.released", Event.id >= first)
+        with self.db.read() as session:
+            event = session.scalars(released.order_by(Event.id).limit(1)).one()
+            return RuleIndex(enabled_rules(session, {event.kind})).matching(event)
 
     def batch_query(self) -> int:
         """The parts that a batch's query finds by an attribute that one in a thousand has."""
