@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,16 +36,20 @@ def endless(total: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("content", [b"x" * 20_000, 20_000], ids=["announced", "streamed"])
 def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(
-    content: bytes | int, small: httpx.Client, runtime: Runtime
+    content: bytes | int,
+    small: httpx.Client,
+    runtime: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = sorted(runtime.blobs.digests())
     body = endless(content) if isinstance(content, int) else content
     answer = small.put("/revisions/BIG-1@A/geometry", params={"file_name": "a.step"}, content=body)
     assert (answer.status_code, answer.json()["code"]) == (413, "upload-too-large")
     assert "10,000 bytes" in answer.json()["detail"]
     assert sorted(runtime.blobs.digests()) == before
-    leftovers = [path for path in Path("/tmp").glob("mfgviz-upload-*") if any(path.iterdir())]
-    assert leftovers == []
+    assert not list(tmp_path.glob("mfgviz-upload-*"))
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -31,6 +31,7 @@ from tests.support.workers import eventually
 from workers import engine as engine_module
 from workers.devices import ModelPool, choose_device
 from workers.engine import Engine
+from workers.lease import LeaseKeeper
 
 QUICK = replace(WITH_MAPS, mode=SLOW.mode, image=None, sampler="ddim")
 
@@ -60,6 +61,17 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a file system may not be mounted here")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def held(engine: Engine, claim: jobs.Claim) -> LeaseKeeper:
+    """The claim, kept alive while the engine renders it."""
+    return LeaseKeeper(engine._runtime.db, claim, engine._limits, engine.stopping)
+
+
+def render_next_turn(runtime: Runtime, engine: Engine) -> None:
+    """Claim the job as soon as it may be tried again, and render it."""
+    claim = eventually(lambda: jobs.claim(runtime.db, Claimant("test:1")), 30, "its next turn")
+    engine.run(held(engine, claim))
 
 
 def fill(disk: Path) -> None:
@@ -153,13 +165,13 @@ def test_a_full_disk_spends_no_attempt_and_the_job_is_rendered_once_there_is_spa
     fill(disk)
     monkeypatch.setattr(engine.stopping, "wait", lambda _seconds: False)  # short outages are not waited for
     for times in range(1, 5):  # more often than a job may be tried
-        engine.run(eventually(lambda: jobs.claim(runtime.db, Claimant("test:1")), 30, "its next turn"))
+        render_next_turn(runtime, engine)
         with runtime.db.read() as session:
             job = jobs.get(session, job_id)
             assert (job.state, job.attempts_made, job.error_code) == ("queued", 0, "storage-unavailable")
             assert [one.outcome for one in job.attempts] == [AttemptOutcome.HANDED_BACK] * times
     (disk / "filler").unlink()
-    engine.run(eventually(lambda: jobs.claim(runtime.db, Claimant("test:1")), 30, "its next turn"))
+    render_next_turn(runtime, engine)
     assert state(runtime, job_id) is JobState.SUCCEEDED
 
 
@@ -170,7 +182,7 @@ def test_a_cancel_amid_a_batch_ends_that_job_alone(runtime: Runtime, engine: Eng
     first, second = submit(runtime, ask, replace(ask, seed=9), ring=False)
     claim = jobs.claim(runtime.db, Claimant("test:1", max_images=4))
     assert claim is not None
-    running = threading.Thread(target=engine.run, args=(claim,))
+    running = threading.Thread(target=engine.run, args=(held(engine, claim),))
     running.start()
 
     def samples() -> bool:
@@ -201,7 +213,7 @@ def test_an_answer_of_the_database_that_is_lost_costs_the_batch_nothing(
     monkeypatch.setattr(engine_module.jobs, "complete", unanswered)
     claim = jobs.claim(runtime.db, Claimant("test:1", max_images=4))
     assert claim is not None
-    engine.run(claim)
+    engine.run(held(engine, claim))
     assert [state(runtime, one) for one in ids] == [JobState.SUCCEEDED] * 3
 
 
@@ -221,5 +233,5 @@ def test_a_database_that_is_away_as_a_claim_begins_is_waited_for(
         return opened(claim)
 
     monkeypatch.setattr(engine, "_open", away_at_first)
-    engine.run(claim)
+    engine.run(held(engine, claim))
     assert state(runtime, job_id) is JobState.SUCCEEDED

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mfgviz.errors import (
+    BlobDamagedError,
     BlobNotFoundError,
-    DamagedBlobError,
     InvalidSettingError,
     StorageUnavailableError,
 )
@@ -36,7 +36,7 @@ def test_a_damaged_blob_is_not_handed_out(tmp_path: Path) -> None:
     digest = blobs.put(b"picture")
     (file,) = [path for path in (tmp_path / "b").rglob("*") if path.is_file()]
     file.write_bytes(b"pictuRe")
-    with pytest.raises(DamagedBlobError, match="damaged"):
+    with pytest.raises(BlobDamagedError, match="damaged"):
         blobs.get(digest)
 
 
