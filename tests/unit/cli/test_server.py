@@ -414,7 +414,11 @@ def test_an_interrupt_leaves_the_jobs_to_the_server(run: Run, server: HttpServer
     program = [sys.executable, "-c", "from mfgviz.cli import main; main()"]
     with (tmp_path / "err").open("wb") as err:
         process = subprocess.Popen(
-            [*program, "jobs", "submit", "BRK-1@A", "steel", "--wait"], stdout=subprocess.DEVNULL, stderr=err
+            [*program, "jobs", "submit", "BRK-1@A", "steel", "--wait"],
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+            # A shell that runs the tests in the background has them ignore it, and all that they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
     eventually(lambda: "queued, position 1" in (tmp_path / "err").read_text(), 60)
     process.send_signal(signal.SIGINT)
