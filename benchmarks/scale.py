@@ -65,6 +65,8 @@ SETTINGS = {
 }
 CALLS = int(os.environ.get("SCALE_CALLS", "200"))
 UNCOUNTED = CALLS // 5
+# A job that was never lost with its worker.
+INNOCENT = {"crashes": 0, "avoid_host": None, "shares_lease": False}
 # Events are followed until so many were; a VACUUM of all tables takes its time.
 EVENTS, PATIENCE_S = 2_000, 3_600.0
 CLAIMERS, CLAIMING_S = (1, 2, 4, 8, 16), 4.0
@@ -311,9 +313,12 @@ class Bench:
 
     def _overdue(self, count: int) -> tuple[float, float]:
         """A sweep that takes so many jobs from a dead worker; they wait again afterwards."""
-        for _ in range(count // 4):
-            jobs.claim(self.db, Claimant(f"{BENCH}:dead", lease_s=-1.0))
-        return self.timer.once(lambda: jobs.sweep(self.db, None))
+        claims = [jobs.claim(self.db, Claimant(f"{BENCH}:dead", lease_s=-1.0)) for _ in range(count // 4)]
+        took = self.timer.once(lambda: jobs.sweep(self.db, None))
+        lost = [job.id for claim in claims if claim is not None for job in claim.jobs]
+        with self.db.begin() as session:  # or they would be claimed alone from now on, and given up
+            session.execute(update(RenderJob).where(RenderJob.id.in_(lost)).values(INNOCENT))
+        return took
 
     def _submit(self) -> None:
         """One submit as the API does it, of a part whose first revision has a CAD file that was read."""
@@ -534,11 +539,13 @@ def restore(db: Database, *, analyze: bool = True) -> None:
             gone = session.execute(text(f"DELETE FROM {table} WHERE {column} > :mark"), {"mark": mark})
             done += gone.rowcount
         taken = RenderJob.id > marks["queued"], RenderJob.id <= marks["render_jobs"]
-        changed = (RenderJob.state != JobState.QUEUED) | (RenderJob.attempts_made > 0)
+        changed = (
+            (RenderJob.state != JobState.QUEUED) | (RenderJob.attempts_made > 0) | (RenderJob.crashes > 0)
+        )
         again = {
             "state": JobState.QUEUED, "lease_token": None, "lease_until": None, "finished_at": None,
             "started_at": None, "attempts_made": 0, "step": 0, "error_code": None, "error_message": None,
-            "available_at": RenderJob.created_at,
+            "available_at": RenderJob.created_at, **INNOCENT,
         }  # fmt: skip
         ids = select(RenderJob.id).where(*taken, changed)
         done += session.execute(

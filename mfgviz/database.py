@@ -214,15 +214,16 @@ def _connection_class() -> Any:
 
         def _within_time(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
             """What `gen` asks for and gets, until it has ended or the time is over."""
-            until = None if self.timeout_s is None else time.monotonic() + self.timeout_s
-            ready = None
+            heard, ready = time.monotonic(), None
             while True:
                 try:
                     wanted = gen.send(ready)
                 except StopIteration as end:
                     return end.value
                 ready = yield wanted
-                if not ready and until is not None and time.monotonic() > until:
+                if ready:
+                    heard = time.monotonic()  # a long answer may take longer than that to come
+                elif self.timeout_s is not None and time.monotonic() - heard > self.timeout_s:
                     self.pgconn.finish()  # what may still come is nobody's answer any more
                     raise psycopg.OperationalError(f"no answer within {self.timeout_s:g} s")
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mfgviz.models_folder import ModelSpec
 from mfgviz.vocabulary import Mode
+from tests.support.families import BareModel
 from workers.families.protocol import (
     Capabilities,
     Image,
@@ -45,7 +45,7 @@ CAN = Capabilities(
 
 
 @dataclass
-class ChaosModel:
+class ChaosModel(BareModel):
     """Nothing in memory but its description."""
 
     spec: ModelSpec
@@ -62,19 +62,6 @@ class ChaosModel:
             picture(prompt, seed, (batch.width, batch.height), batch.control[at] if batch.control else None)
             for at, (prompt, seed) in enumerate(zip(batch.prompts, batch.seeds, strict=True))
         ]
-
-    def cut_prompt(self, prompt: str) -> str:
-        """It reads all."""
-        del prompt
-        return ""
-
-    def tile_vae(self, *, enabled: bool) -> bool:
-        """It has none."""
-        del enabled
-        return False
-
-    def unload(self) -> None:
-        """There is nothing to give back."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +92,3 @@ def picture(prompt: str, seed: int, size_px: tuple[int, int], maps: Maps | None)
     if maps is not None:
         made[..., 0] = np.rint(maps.depth * 255).astype(np.uint8)
     return made
-
-
-def install(folder: Path) -> None:
-    """Make the family known to whatever has `folder` in its PYTHONPATH, as an installed package would be."""
-    told = folder / "mfgviz_chaos-1.dist-info"
-    told.mkdir(parents=True)
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: mfgviz-chaos\nVersion: 1\n")
-    (told / "entry_points.txt").write_text(f"[mfgviz.families]\n{NAME} = {__name__}:FAMILY\n")

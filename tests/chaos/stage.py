@@ -24,6 +24,7 @@ from mfgviz.settings import Settings
 from mfgviz.vocabulary import Role
 from tests.chaos import family
 from tests.chaos.proxy import Proxy
+from tests.support.families import install_family
 from tests.support.servers import Postgres, Redis
 from tests.support.workers import WorkerProcess, eventually
 
@@ -187,7 +188,7 @@ class Stage:
         self._start_workers()
 
     def _fill_in(self) -> None:
-        family.install(self.folder / "family")
+        install_family(self.folder / "family", family.NAME, family.__name__)
         taken = take_file(self.watching, SAMPLE)
         with self.watching.db.begin() as session:
             if not self.studio:

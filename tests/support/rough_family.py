@@ -14,6 +14,7 @@ import numpy as np
 
 from mfgviz.models_folder import ModelSpec, spec_digest
 from mfgviz.vocabulary import Mode
+from tests.support.families import BareModel, install_family
 from workers.families.protocol import Capabilities, Image, OnStep, SampleBatch, StepInfo
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ TOGETHER, HANG_MAPS = "ROUGH_TOGETHER", "ROUGH_HANG_MAPS"
 
 
 @dataclass
-class RoughModel:
+class RoughModel(BareModel):
     """Seeded noise; the words `die`, `hog`, `hang` and `slow` in a prompt are acted on at the first step."""
 
     spec: ModelSpec
@@ -46,17 +47,6 @@ class RoughModel:
             on_step(StepInfo(step, batch.num_inference_steps))
         shape = (batch.height, batch.width, 3)
         return [np.random.default_rng(seed).integers(1, 255, shape, np.uint8) for seed in batch.seeds]
-
-    def cut_prompt(self, prompt: str) -> str:
-        del prompt
-        return ""
-
-    def tile_vae(self, *, enabled: bool) -> bool:
-        del enabled
-        return False
-
-    def unload(self) -> None:
-        """Nothing is held."""
 
 
 class RoughFamily:
@@ -94,10 +84,7 @@ def save_rough(folder: Path, load_s: float = 0) -> ModelSpec:
 
 def install(folder: Path) -> dict[str, str]:
     """Make it known to the processes that get these variables."""
-    info = folder / "rough-1.0.dist-info"
-    info.mkdir(parents=True, exist_ok=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rough\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mfgviz.families]\nrough = tests.support.rough_family:FAMILY\n")
+    install_family(folder, "rough", "tests.support.rough_family")
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent.parent.parent)])}
 
 

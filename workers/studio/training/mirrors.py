@@ -25,7 +25,6 @@ from workers.studio.mirrors import Mirrors
 from workers.studio.pipeline import StudioPipeline
 from workers.studio.training.captions import caption, random_words
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.denoiser import load_denoiser
 from workers.studio.training.looks import (
     DIRECTIONS,
     FINISHES,
@@ -40,7 +39,7 @@ from workers.studio.training.looks import (
     metal_roughness,
 )
 from workers.studio.training.lookups import CAMERA_BACK, CAMERA_UP
-from workers.studio.training.text import load_text, tokenize
+from workers.studio.training.patterns import caption_states
 from workers.studio.training.words import read_strangers
 
 LOBES = (0.03, 0.06, 0.1, 0.2)  # GGX widths: squares of the roughness
@@ -125,8 +124,7 @@ def fit_mirrors(config: TrainingConfig, count: int = 5000) -> tuple[float, float
 def _captions(
     config: TrainingConfig, rng: np.random.Generator, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """States (N, 2, width) of captions, such that their last and their mean are those of all tokens, and the
-    numbers (N, 3) of what the captions name."""
+    """States (N, 2, width) of captions, and the numbers (N, 3) of what they name."""
     texts, wanted, strangers = [], [], read_strangers(config)
     for _ in range(count):
         entry = random_words(rng)
@@ -140,14 +138,7 @@ def _captions(
                 list(FLOORS).index(words["floor"]),
             ]
         )
-    tokenizer, encoder = load_text(config)[0], load_denoiser(config).text
-    found = []
-    with torch.no_grad():
-        for first in range(0, count, 64):
-            states = encoder(tokenize(tokenizer, texts[first : first + 64], config.text_tokens))[0]
-            last, mean = states[:, -1], states.mean(1)
-            found.append(torch.stack([2 * mean - last, last], 1))
-    return torch.cat(found), torch.tensor(wanted)
+    return caption_states(config, texts), torch.tensor(wanted)
 
 
 @torch.inference_mode()

@@ -59,11 +59,7 @@ def fit_patterns(config: TrainingConfig, count: int = 4000) -> tuple[float, floa
 def _captions(
     config: TrainingConfig, rng: np.random.Generator, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The last and the mean text state of random captions, (N, 2, width), and what they call for, (N, P).
-
-    `Patterns.read` takes the last and the mean of these two for those of all tokens: the mean is stored so
-    that it comes out right.
-    """
+    """States (N, 2, width) of random captions, and what they call for, (N, P)."""
     texts, wanted = [], []
     for _ in range(count):
         entry = random_words(rng)
@@ -77,14 +73,19 @@ def _captions(
         else:
             texts.append(caption(entry, rng))
         wanted.append([float(words[name] in those) for name, those in CALLS])
+    return caption_states(config, texts), torch.tensor(wanted)
+
+
+def caption_states(config: TrainingConfig, texts: list[str]) -> torch.Tensor:
+    """States (N, 2, width) of captions, such that their last and their mean are those of all tokens."""
     tokenizer, encoder = load_text(config)[0], load_denoiser(config).text
     found = []
     with torch.no_grad():
-        for first in range(0, count, 64):
+        for first in range(0, len(texts), 64):
             states = encoder(tokenize(tokenizer, texts[first : first + 64], config.text_tokens))[0]
             last, mean = states[:, -1], states.mean(1)
             found.append(torch.stack([2 * mean - last, last], 1))
-    return torch.cat(found), torch.tensor(wanted)
+    return torch.cat(found)
 
 
 def _some(rng: np.random.Generator, phrases: tuple[str, ...]) -> str:
