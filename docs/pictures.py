@@ -19,6 +19,7 @@ from mfgviz.cli.waiting import watch
 from mfgviz.geometry_intake import take_file
 from mfgviz.intake import Ask, Lookup, prepare
 from mfgviz.local import LocalStack
+from mfgviz.part_search import list_parts
 from mfgviz.queue import TASK_RENDER
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
@@ -57,7 +58,7 @@ def _rendered(runtime: Runtime, part: str) -> list[Image.Image]:
     """The part in each material, from its STEP file."""
     reference = f"{part.upper()}@A"
     with runtime.db.read() as session:
-        known = bool(catalog.list_parts(session, search=part.upper()))
+        known = bool(list_parts(session, search=part.upper()))
     if not known:
         taken = take_file(runtime, Path(samples.__path__[0]) / f"{part}.step")
         with runtime.db.begin() as session:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import literal_column, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased, contains_eager, joinedload
+from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from mfgviz import reviews
 from mfgviz.errors import (
@@ -45,8 +44,6 @@ from mfgviz.vocabulary import (
 )
 
 Attributes = Mapping[str, str | int | float | bool]
-# How many parts a search reads in the order of their numbers before it looks for rarer ones.
-LOOKED_THROUGH = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,58 +149,6 @@ def get_part(session: Session, number: str) -> Part:
     if part is None:
         raise PartNotFoundError(f"There is no part {number!r}.")
     return part
-
-
-def list_parts(session: Session, *, search: str = "", limit: int = 100, after: str = "") -> list[Part]:
-    """Parts in the order of their numbers, after that number, that hold `search` in number or name.
-
-    What many parts hold is soon found in the order of the numbers. What was not found among the first
-    LOOKED_THROUGH is rare enough to be looked up by its pairs and triples of characters, on PostgreSQL.
-    """
-    if not search:
-        return list(session.scalars(parts_query("", limit, after)))
-    has_grams = session.get_bind().dialect.name == "postgresql" and len(search) > 1
-    if not has_grams:
-        return list(session.scalars(parts_query(search, limit, after)))
-    near = list(session.scalars(near_query(search, limit, after)))
-    return near if len(near) == limit else list(session.scalars(grams_query(search, limit, after)))
-
-
-def parts_query(search: str, limit: int, after: str = "") -> Select[Part]:
-    """The production query of a page of parts; with `search` it reads all until there are enough."""
-    query = select(Part).order_by(Part.number).limit(limit)
-    if after:
-        query = query.where(Part.number > after)
-    return query.where(_holds(search, Part.number, Part.name)) if search else query
-
-
-def near_query(search: str, limit: int, after: str = "") -> Select[Part]:
-    """The production query for parts that hold `search`, among the next LOOKED_THROUGH."""
-    near = parts_query("", LOOKED_THROUGH, after).subquery()
-    part = aliased(Part, near)
-    return select(part).where(_holds(search, part.number, part.name)).order_by(part.number).limit(limit)
-
-
-def grams_query(search: str, limit: int, after: str = "") -> Select[Part]:
-    """The production query for parts that hold a rare `search`, by the index of `mfgviz_grams`."""
-    # Every third triple is enough: the index reads a long list for each, and what it finds is compared.
-    size = min(3, len(search))
-    places = [*range(1, len(search) - size + 1, 3), len(search) - size + 1]
-    grams = array([func.substr(func.lower(search), place, size) for place in places])
-    found = select(Part.id).where(_GRAMS.op("@>")(grams), _holds(search, Part.number, Part.name))
-    if after:
-        found = found.where(Part.number > after)
-    ids = found.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
-    return select(Part).where(Part.id.in_(select(ids.c.id))).order_by(Part.number).limit(limit)
-
-
-# As the index has it, see migration 0006.
-_GRAMS: ColumnElement[Any] = literal_column("mfgviz_grams(parts.number || E'\\n' || parts.name, '{2,3}')")
-
-
-def _holds(search: str, *columns: Any) -> ColumnElement[bool]:
-    pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    return or_(*(column.ilike(pattern, escape="\\") for column in columns))
 
 
 def rename_part(session: Session, part: Part, name: str, actor: str) -> None:

@@ -29,7 +29,12 @@ from mfgviz.records import Record
 # Foreign keys of columns that were added to tables there were.
 ADDED_KEYS = {("render_jobs", "batch_id"), ("renditions", "origin_id")}
 # Indexes over expressions or of kinds that only PostgreSQL has, and that the records' classes do not name.
-POSTGRESQL_INDEXES = {"ix_parts_grams", "ix_parts_attributes"}
+POSTGRESQL_INDEXES = {
+    "ix_parts_attributes",
+    "ix_parts_grams",
+    "ix_parts_name_begins",
+    "ix_parts_number_begins",
+}
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 # Whoever waits for a lock on a table of PostgreSQL keeps all others waiting behind it. So a migration waits
 # for a moment only, lets them pass, and tries again.

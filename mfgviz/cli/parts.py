@@ -50,10 +50,10 @@ def add(out: Output, number: str, name: str, attributes: dict[str, Any]) -> None
 @parts.command("list")
 @click.option("--search", default="", help="Only parts with this in number or name.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
-@click.option("--after", default="", help="Only parts after this number: the next page.")
+@click.option("--after", default="", help="Only parts after the one with this number: the next page.")
 @command_output
 def list_(out: Output, search: str, limit: int, after: str) -> None:
-    """List parts by number.
+    """List parts by number; with --search, first those that begin with the text.
 
     \b
     Example: mfgviz parts list --search bracket

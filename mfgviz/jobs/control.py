@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Row, Select, func, literal_column, or_, select, update
+from sqlalchemy import Row, Select, case, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from mfgviz.database import Database
@@ -14,7 +15,6 @@ from mfgviz.errors import (
     BrokerUnavailableError,
     IllegalMoveError,
     JobCrashesWorkersError,
-    MfgvizError,
     WorkerLostError,
 )
 from mfgviz.jobs.queries import IS_READY, get, host_of
@@ -40,6 +40,16 @@ class SweepReport:
     requeued: int
     given_up: int
     rung: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostEnd:
+    """What becomes of a job that was lost with a worker of that host; `crashes` tells of those it is blamed
+    for."""
+
+    state: JobState
+    host: str
+    crashes: str = ""
 
 
 def cancel(session: Session, job_id: int, actor: str) -> JobState:
@@ -192,62 +202,86 @@ def _take_back(session: Session, gone: Sequence[str]) -> tuple[int, int]:
     """How many were queued again, and how many given up."""
     queries = [overdue_query(), *([orphans_query(gone)] if gone else [])]
     lost = {row.id: row for query in queries for row in session.execute(query)}
-    ended = [_end_lost(session, job) for job in lost.values()]
-    return ended.count(JobState.QUEUED), ended.count(JobState.FAILED)
+    if not lost:
+        return 0, 0
+    hosts = _close_lost(session, lost)
+    alike: dict[LostEnd, list[int]] = {}
+    for job in lost.values():
+        alike.setdefault(_end_of(job, hosts.get(job.id, "")), []).append(job.id)
+    counts: Counter[JobState] = Counter()
+    for end, ids in alike.items():
+        _end_lost(session, end, ids)
+        counts[end.state] += len(ids)
+    return counts[JobState.QUEUED], counts[JobState.FAILED]
 
 
-def _end_lost(session: Session, job: LostRow) -> JobState:
-    """Queue it again, to be run alone and on another host first; or give it up, where it is to blame.
-
-    Who is lost in a batch is not counted an attempt: one of its neighbours may have crashed the worker.
-    """
-    cause: MfgvizError = WorkerLostError()
-    worker = session.scalar(
+def _close_lost(session: Session, ids: Collection[int]) -> dict[int, str]:
+    """End the attempts of jobs that were lost; the hosts that they were on."""
+    cause = WorkerLostError()
+    closed = session.execute(
         update(Attempt)
-        .where(Attempt.job_id == job.id, Attempt.lease_token == job.lease_token)
+        .where(
+            Attempt.job_id == RenderJob.id,
+            Attempt.lease_token == RenderJob.lease_token,
+            RenderJob.id.in_(ids),
+        )
         .values(
             outcome=AttemptOutcome.LOST,
             finished_at=utcnow(),
             error_code=cause.code,
             error_message=cause.message,
         )
-        .returning(Attempt.worker)
+        .returning(Attempt.job_id, Attempt.worker)
         .execution_options(synchronize_session=False)
     )
-    host = host_of(worker or "")
-    repeated = job.crashes > 0 and not job.shares_lease
-    moved: dict[str, Any]
+    return {row.job_id: host_of(row.worker) for row in closed}
+
+
+def _end_of(job: LostRow, host: str) -> LostEnd:
+    """Queue it again, to be run alone and on another host first; or give it up, where it is to blame."""
     if job.cancel_requested:
-        moved = {"state": JobState.CANCELLED, "finished_at": utcnow()}
-    elif not job.shares_lease and (not job.attempts_left or (repeated and job.avoid_host != host)):
-        if repeated:
-            hosts = " and ".join(sorted({host, job.avoid_host or host}))
-            cause = JobCrashesWorkersError(
-                f"Workers died {job.crashes + 1} times when they ran it, on {hosts}."
-            )
-        moved = {"state": JobState.FAILED, "finished_at": utcnow()}
-    else:
-        moved = {"state": JobState.QUEUED, "step": 0, "rung_at": None, "available_at": utcnow()}
-        moved["attempts_made"] = RenderJob.attempts_made - int(job.shares_lease)
+        return LostEnd(JobState.CANCELLED, host)
+    repeated = job.crashes > 0 and not job.shares_lease
+    if job.shares_lease or (job.attempts_left and not (repeated and job.avoid_host != host)):
+        return LostEnd(JobState.QUEUED, host)
+    if not repeated:
+        return LostEnd(JobState.FAILED, host)
+    hosts = " and ".join(sorted({host, job.avoid_host or host}))
+    return LostEnd(
+        JobState.FAILED, host, f"Workers died {job.crashes + 1} times when they ran it, on {hosts}."
+    )
+
+
+def _end_lost(session: Session, end: LostEnd, ids: Collection[int]) -> None:
+    """Move lost jobs that end alike.
+
+    Who is lost in a batch is not counted an attempt: one of its neighbours may have crashed the worker.
+    """
+    cause = JobCrashesWorkersError(end.crashes) if end.crashes else WorkerLostError()
+    moved: dict[str, Any] = {"finished_at": utcnow()}
+    if end.state is JobState.QUEUED:
+        moved = {"step": 0, "rung_at": None, "available_at": utcnow()}
+        moved["attempts_made"] = RenderJob.attempts_made - case((RenderJob.shares_lease, 1), else_=0)
     ended = session.execute(
         update(RenderJob)
-        .where(RenderJob.id == job.id, RenderJob.state == JobState.RUNNING)
+        .where(RenderJob.id.in_(ids), RenderJob.state == JobState.RUNNING)
         .values(
+            state=end.state,
             lease_token=None,
             lease_until=None,
             crashes=RenderJob.crashes + 1,
-            avoid_host=host,
+            avoid_host=end.host,
             error_code=cause.code,
             error_message=f"{cause.message} {cause.remedy}".strip(),
             **moved,
         )
-        .returning(RenderJob.requester, RenderJob.revision_id)
+        .returning(RenderJob.id, RenderJob.requester, RenderJob.revision_id)
         .execution_options(synchronize_session=False)
-    ).one()
-    if moved["state"] is JobState.FAILED:
-        told = {"job": job.id, "code": cause.code}
-        emit(session, EventKind.JOB_FAILED, ended.requester, told, ended.revision_id)
-    return JobState(moved["state"])
+    ).all()
+    if end.state is JobState.FAILED:
+        for job in ended:
+            told = {"job": job.id, "code": cause.code}
+            emit(session, EventKind.JOB_FAILED, job.requester, told, job.revision_id)
 
 
 def _ring_again(db: Database, doorbell: Doorbell) -> int:

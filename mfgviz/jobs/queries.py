@@ -15,7 +15,7 @@ from mfgviz.vocabulary import FINAL_STATES, QUEUE_GPU, JobState
 WORKER_SILENCE_S = 60.0
 SHOWN_AHEAD = 5
 # So many are counted; what is more is estimated, or said to be more.
-COUNTED_AHEAD, COUNTED_FINAL = 10_000, 10_000
+COUNTED_AHEAD, COUNTED_FINAL = 2_500, 10_000
 # SQLite binds 32,766 values to a statement at most.
 IDS_AT_ONCE = 10_000
 
@@ -184,10 +184,12 @@ def position_of(session: Session, job_id: int) -> int | None:
 
 def ahead_query(priority: int, turn: int, job_id: int) -> Select[int]:
     """The production query for how many jobs are served before that place, COUNTED_AHEAD at most: two ranges
-    of the index that holds the order of service."""
+    of the index that holds the order of service, each read in that order and no further."""
 
     def waiting(before: ColumnElement[bool]) -> Select[int]:
-        return select(RenderJob.id).where(IS_READY, RenderJob.available_at <= utcnow(), before)
+        ids = select(RenderJob.id).where(IS_READY, RenderJob.available_at <= utcnow(), before)
+        ids = ids.order_by(RenderJob.priority.desc(), RenderJob.turn, RenderJob.id).limit(COUNTED_AHEAD)
+        return select(ids.subquery().c.id)
 
     same = and_(RenderJob.priority == priority, tuple_(RenderJob.turn, RenderJob.id) < (turn, job_id))
     both = union_all(waiting(RenderJob.priority > priority), waiting(same)).subquery()

@@ -12,6 +12,7 @@ from mfgviz import (
     catalog,
     geometry_intake,
     intake,
+    part_search,
     renditions,
     reviews,
     wire,
@@ -48,10 +49,10 @@ class CatalogueService(Base):
 
     # -- parts
     def parts(self, search: str = "", cursor: str | None = None, limit: int = PAGE) -> wire.Page[wire.Part]:
-        """Parts by number, those alone that hold `search` in number or name."""
+        """Parts by number; or those that hold `search` in number or name, first those that begin with it."""
         after = uncursor(cursor) if cursor else ""
         with self.runtime.db.read() as session:
-            found = catalog.list_parts(session, search=search, limit=limit + 1, after=after)
+            found = part_search.list_parts(session, search=search, limit=limit + 1, after=after)
             return page(found, limit, part_of, lambda part: part.number)
 
     def part(self, number: str) -> wire.Part:

@@ -21,7 +21,7 @@ def list_parts(
     cursor: Cursor = None,
     limit: Limit = PAGE,
 ) -> wire.Page[wire.Part]:
-    """List parts by number."""
+    """List parts by number; with `search`, first those whose number or name begins with it."""
     return caller.service.parts(search, cursor, limit)
 
 

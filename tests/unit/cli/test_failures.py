@@ -13,7 +13,7 @@ import click
 import pytest
 from PIL import Image
 
-from mfgviz import catalog, samples
+from mfgviz import part_search, samples
 from mfgviz.cli.output import Output, duration, plain
 from mfgviz.runtime import Runtime
 from tests.support.commands import Run
@@ -32,7 +32,7 @@ def test_what_nobody_foresaw_is_told_without_a_traceback(run: Run, monkeypatch: 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("redis://:hunter2@host/0 fell over\nand more")
 
-    monkeypatch.setattr(catalog, "list_parts", broken)
+    monkeypatch.setattr(part_search, "list_parts", broken)
     answer = run("parts", "list", "--json")
     assert (answer.code, answer.error["code"]) == (1, "unexpected")
     assert "RuntimeError" in answer.error["message"]
@@ -52,7 +52,7 @@ def test_an_interrupt_exits_with_130(
     def stopped(*_: object, **__: object) -> None:
         raise kind
 
-    monkeypatch.setattr(catalog, "list_parts", stopped)
+    monkeypatch.setattr(part_search, "list_parts", stopped)
     assert run("parts", "list").code == 130
 
 

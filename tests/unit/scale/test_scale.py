@@ -12,12 +12,13 @@ from sqlalchemy import event, func, select, text
 from benchmarks import scale_data
 from benchmarks.scale import Bench, assert_reads_few, plan_of, restore
 from benchmarks.scale_data import TABLES, Plan
-from mfgviz import bom, catalog, jobs, renditions, schema
+from mfgviz import bom, jobs, part_search, renditions, schema
 from mfgviz.batches import found_by
 from mfgviz.database import Database
 from mfgviz.filters import compile_filter
 from mfgviz.jobs import Claimant, JobFilter, NewRendition
 from mfgviz.jobs.queries import position_of
+from mfgviz.part_search import SearchText
 from mfgviz.records import BomLine, Event, Part, PartRevision, RenderJob, Rendition, any_of
 from mfgviz.renditions import RenditionFilter
 from mfgviz.runtime import Runtime
@@ -141,6 +142,9 @@ INDEXES = {
     "renders by review": "ix_renditions_review_state_id",
     "stale renders": "ix_renditions_stale",
     "parts": "uq_parts_number",
+    "parts whose number begins": "ix_parts_number_begins",
+    "parts whose name begins": "ix_parts_name_begins",
+    "parts whose name begins, behind": "ix_parts_name_begins",
     "rare parts": "ix_parts_grams",
     "events of a kind": "ix_events_kind_id",
     "events of kinds": "ix_events_kind_id",
@@ -176,28 +180,56 @@ def test_each_query_goes_by_its_index(plant: Database, name: str) -> None:
 
 
 # -- what is found is what was found without them ------------------------------------------------------------
+PARTS = (("Z-1", "Größe 7"), ("Z-2", "a_b 100% \\"), ("Z-3", "İst"), ("x", "40 X"), ("brk-0000", "brk 2"),
+         ("Q-BRK-1", "BRK"), ("Q-BRK-2", "brk"), ("X-9", "x"), ("ab\U0010ffffc", "a\x7f"))  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "search",
     ["br", "BRK", "brk-0000", "Bracket left", "x", "100%", "a_b", "\\", "größe", "GRÖSSE", "İst", "no such",
-     "  ", "40 x", "'", "e\nB"],
+     "  ", "40 x", "'", "e\nB", "a", "ab\U0010ffff", "\U0010ffff", "a\x7f", "left"],
 )  # fmt: skip
 @pytest.mark.parametrize("looked_through", [1, 2000])
-def test_a_search_finds_what_holds_it(
+def test_a_search_finds_what_holds_it_page_after_page(
     plant: Database, monkeypatch: pytest.MonkeyPatch, search: str, looked_through: int
 ) -> None:
-    monkeypatch.setattr(catalog, "LOOKED_THROUGH", looked_through)
+    monkeypatch.setattr(part_search, "LOOKED_THROUGH", looked_through)
     with plant.begin() as session:
-        for number, name in (("Z-1", "Größe 7"), ("Z-2", "a_b 100% \\"), ("Z-3", "İst"), ("x", "40 X")):
-            session.add(Part(number=number, name=name, created_by="ann"))
+        session.add_all(Part(number=number, name=name, created_by="ann") for number, name in PARTS)
         session.flush()
-        whole = list(session.scalars(catalog.parts_query(search, 10_000)))
-        assert catalog.list_parts(session, search=search, limit=10_000) == whole
-        page = catalog.list_parts(session, search=search, limit=3)
-        assert page == whole[:3]
-        if page:
-            following = catalog.list_parts(session, search=search, limit=3, after=page[-1].number)
-            assert following == whole[3:6]
+        text = SearchText.read(session, search)
+        whole = list(session.scalars(part_search.ranked_query(text, 10_000)))
+        held = session.scalars(select(Part).where(text.holds(Part.number, Part.name)))
+        assert {part.id for part in whole} == {part.id for part in held}
+        ranks = [text.place_of(session, part.number).rank for part in whole[:40]]
+        assert ranks == sorted(ranks)
+        assert part_search.list_parts(session, search=search, limit=10_000) == whole
+        for at in {*range(min(7, len(whole))), max(0, len(whole) - 3)}:
+            after = whole[at - 1].number if at else ""
+            page = part_search.list_parts(session, search=search, limit=3, after=after)
+            assert page == whole[at : at + 3]
         session.rollback()
+
+
+def test_what_begins_with_a_text_comes_first(plant: Database) -> None:
+    with plant.begin() as session:
+        parts = {"A-WID": "arm", "B-7": "small widget", "C-8": "Widget b", "D-9": "widget A"}
+        parts |= {"widget-2": "z", "WIDGET-1": "y"}
+        session.add_all(Part(number=number, name=name, created_by="ann") for number, name in parts.items())
+        session.flush()
+        found = part_search.list_parts(session, search="Wid")
+        assert [part.number for part in found] == ["WIDGET-1", "widget-2", "D-9", "C-8", "A-WID", "B-7"]
+        gone = part_search.list_parts(session, search="Wid", after="widget-1z")
+        assert [part.number for part in gone][:2] == ["widget-2", "D-9"]
+        session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("text", "beyond"),
+    [("a", "b"), ("az", "a{"), ("a\ud7ff", "a\ue000"), ("a\U0010ffff", "b"), ("\U0010ffff", ""), ("", "")],
+)
+def test_the_first_text_behind_all_that_begin_so(text: str, beyond: str) -> None:
+    assert part_search.following(text) == beyond
 
 
 @pytest.mark.parametrize(
