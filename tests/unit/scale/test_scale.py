@@ -211,27 +211,6 @@ def test_a_search_finds_what_holds_it_page_after_page(
         session.rollback()
 
 
-def test_what_begins_with_a_text_comes_first(plant: Database) -> None:
-    with plant.begin() as session:
-        parts = {"A-WID": "arm", "B-7": "small widget", "C-8": "Widget b", "D-9": "widget A"}
-        parts |= {"widget-2": "z", "WIDGET-1": "y"}
-        session.add_all(Part(number=number, name=name, created_by="ann") for number, name in parts.items())
-        session.flush()
-        found = part_search.list_parts(session, search="Wid")
-        assert [part.number for part in found] == ["WIDGET-1", "widget-2", "D-9", "C-8", "A-WID", "B-7"]
-        gone = part_search.list_parts(session, search="Wid", after="widget-1z")
-        assert [part.number for part in gone][:2] == ["widget-2", "D-9"]
-        session.rollback()
-
-
-@pytest.mark.parametrize(
-    ("text", "beyond"),
-    [("a", "b"), ("az", "a{"), ("a\ud7ff", "a\ue000"), ("a\U0010ffff", "b"), ("\U0010ffff", ""), ("", "")],
-)
-def test_the_first_text_behind_all_that_begin_so(text: str, beyond: str) -> None:
-    assert part_search.following(text) == beyond
-
-
 @pytest.mark.parametrize(
     "query",
     [
