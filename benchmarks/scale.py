@@ -457,7 +457,8 @@ def _claim_on(url: str, whole: bool, barrier: Any, results: Any) -> None:
 
 
 def _heartbeats(db: Database) -> dict[str, float]:
-    """Heartbeats a second of one process, and the log in bytes that one of a batch of four jobs writes."""
+    """Heartbeats a second of one process, the log in bytes that one of a batch of four jobs writes, and how
+    often a second it can look instead."""
     restore(db, analyze=False)
     claims = [jobs.claim(db, Claimant(f"{BENCH}:{n}")) for n in range(20)]
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -470,10 +471,18 @@ def _heartbeats(db: Database) -> dict[str, float]:
             count += 1
         took = time.perf_counter() - started
         written = text("SELECT pg_current_wal_lsn() - CAST(:before AS pg_lsn)")
-        return {
-            "heartbeats_per_s": count / took,
-            "heartbeat_log_bytes": float(connection.scalar(written, {"before": before}) or 0) / count,
-        }
+        log_bytes = float(connection.scalar(written, {"before": before}) or 0) / count
+    started, looks = time.perf_counter(), 0
+    while time.perf_counter() - started < CLAIMING_S:
+        held = claims[looks % len(claims)]
+        assert held is not None
+        jobs.look(db, held)
+        looks += 1
+    return {
+        "heartbeats_per_s": count / took,
+        "heartbeat_log_bytes": log_bytes,
+        "looks_per_s": looks / (time.perf_counter() - started),
+    }
 
 
 def _messages(runtime: Runtime) -> dict[str, float]:

@@ -1,5 +1,8 @@
 """Holding a claim: renewing its lease from the sampling callback, and from a thread between steps.
 
+Every step asks whether its jobs are still wanted, which only reads; the lease is renewed once a second, for
+a thousand workers with twenty steps a second would write nothing but "still here".
+
 The callback alone would not do: loading a model or meshing a part takes longer than a lease. The
 thread alone would not do either: it would keep a hung sampler's jobs for ever. So the thread renews
 only while the batch is younger than the hard time limit.
@@ -8,6 +11,7 @@ only while the batch is younger than the hard time limit.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from types import TracebackType
@@ -26,6 +30,9 @@ from workers.limits import Limits
 
 log = logging.getLogger(__name__)
 
+# A step renews the lease, and notes its number, when that was so long ago; a short lease sooner.
+RENEWED_EVERY_S = 1.0
+
 
 class LeaseKeeper:
     """Keeps a claim alive while its block runs, and says at every step which jobs to stop for."""
@@ -36,6 +43,7 @@ class LeaseKeeper:
         self._done = threading.Event()
         self._lock = threading.Lock()
         self._started = time.monotonic()
+        self._renewed = -math.inf
         self._progress = (0, 0)
         self.open_jobs: set[int] = {job.id for job in claim.jobs}
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -62,7 +70,8 @@ class LeaseKeeper:
             raise ShutdownError
         if time.monotonic() - self._started > self._limits.soft_s:
             raise TimeLimitError(f"The batch ran longer than {self._limits.soft_s:g} s.")
-        lost = self._beat()
+        is_due = time.monotonic() - self._renewed >= min(RENEWED_EVERY_S, self.claim.lease_s / 4)
+        lost = self._beat(renewing=is_due)
         if not sampling & self.open_jobs:
             raise LeaseLostError if lost & sampling else JobCancelledError
 
@@ -70,12 +79,16 @@ class LeaseKeeper:
         """The job has ended: it is not watched any more."""
         self.open_jobs.discard(job_id)
 
-    def _beat(self) -> frozenset[int]:
-        """Renew the lease; the jobs that were found lost. Cancelled ones are ended here."""
+    def _beat(self, *, renewing: bool = True) -> frozenset[int]:
+        """Renew the lease, or only look; the jobs that were found lost. Cancelled ones are ended here."""
         with self._lock:
             watched = frozenset(self.open_jobs)
             try:
-                reply = jobs.heartbeat(self._db, self.claim, *self._progress)
+                if renewing:
+                    reply = jobs.heartbeat(self._db, self.claim, *self._progress)
+                    self._renewed = time.monotonic()
+                else:
+                    reply = jobs.look(self._db, self.claim)
             except UnavailableError as error:
                 # The lease outlives a short outage; a long one is decided by the sweep.
                 log.warning("heartbeat failed: %s", error.message)

@@ -20,6 +20,7 @@ from mfgviz.jobs.leases import (
     hand_back,
     has_work,
     heartbeat,
+    look,
     put_off,
 )
 from mfgviz.jobs.linking import UNCHANGED, Link, link, link_all, usable_origins
@@ -73,6 +74,7 @@ __all__ = [
     "link_all",
     "list_jobs",
     "lock_revisions",
+    "look",
     "put_off",
     "queued_jobs",
     "release",

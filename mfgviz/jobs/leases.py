@@ -8,7 +8,7 @@ one another.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -279,9 +279,20 @@ def heartbeat(db: Database, claim: Claim, step: int, total_steps: int) -> Heartb
             .returning(RenderJob.id, RenderJob.cancel_requested)
             .execution_options(synchronize_session=False)
         ).all()
+    return _reply(rows)
+
+
+def look(db: Database, claim: Claim) -> HeartbeatReply:
+    """What a heartbeat would answer, without renewing the lease: it writes nothing."""
+    with db.read() as session:
+        return _reply(session.execute(select(RenderJob.id, RenderJob.cancel_requested).where(_held(claim))))
+
+
+def _reply(rows: Iterable[Row[int, bool]]) -> HeartbeatReply:
+    cancelled = {row.id: row.cancel_requested for row in rows}
     return HeartbeatReply(
-        held=frozenset(row.id for row in rows),
-        cancel_requested=frozenset(row.id for row in rows if row.cancel_requested),
+        held=frozenset(cancelled),
+        cancel_requested=frozenset(job_id for job_id, is_cancelled in cancelled.items() if is_cancelled),
     )
 
 

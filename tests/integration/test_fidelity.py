@@ -18,6 +18,7 @@ from mfgviz.records import Rendition
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
 from mfgviz.vocabulary import JobState, Mode
+from workers import lease
 from workers.devices import ModelPool, choose_device
 from workers.engine import Engine
 
@@ -161,16 +162,17 @@ def test_a_cancel_between_tries_ends_the_job_without_a_picture(
 
         steps = 0
 
-        def __call__(self, *arguments: object, **named: object) -> object:
+        def __call__(self, *arguments: object) -> object:
             self.steps += 1
             if self.steps == 40:
                 with runtime.db.begin() as session:
                     jobs.cancel(session, answer.job_id, "bob")
-            return heartbeat(*arguments, **named)  # type: ignore[arg-type]
+            return look(*arguments)  # type: ignore[arg-type]
 
-    heartbeat, counting = jobs.heartbeat, Cancelling()
+    look, counting = jobs.look, Cancelling()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "heartbeat", counting)
+        patch.setattr(lease, "RENEWED_EVERY_S", 1e9)
+        patch.setattr(jobs, "look", counting)
         engine.render_next()
     used.close()
     with runtime.db.read() as session:

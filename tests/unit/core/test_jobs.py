@@ -14,14 +14,23 @@ from sqlalchemy.exc import IntegrityError
 from mfgviz import catalog, jobs
 from mfgviz.catalog import NewPart, StoredFile
 from mfgviz.database import Database
-from mfgviz.errors import IllegalMoveError, InvalidRequestError, JobNotFoundError, LeaseLostError
+from mfgviz.errors import (
+    IllegalMoveError,
+    InvalidRequestError,
+    JobCancelledError,
+    JobNotFoundError,
+    LeaseLostError,
+)
 from mfgviz.jobs import Claimant, Failure, JobFilter, NewRendition, Submission
 from mfgviz.jobs.control import overdue_query
-from mfgviz.jobs.leases import claim_window
+from mfgviz.jobs.leases import HeartbeatReply, claim_window
 from mfgviz.jobs.submission import known_jobs_query
 from mfgviz.records import Attempt, AuditEntry, Event, RenderJob, Rendition, utcnow
 from mfgviz.requests import ModelChoice, RenderRequest, SamplingSettings
 from mfgviz.vocabulary import AttemptOutcome, FidelityPolicy, FidelityVerdict, JobState, Priority
+from workers import lease
+from workers.lease import LeaseKeeper
+from workers.limits import Limits
 
 WORKER = Claimant("host:1", max_images=4, lease_s=60)
 BROKEN = Failure("broken-image", "not a picture", retryable=True, delay_s=30)
@@ -310,6 +319,51 @@ def test_cancel_at_once_when_queued_and_by_request_when_running(database: Databa
     assert jobs.heartbeat(database, claim, 1, 9).cancel_requested == {running}
     jobs.confirm_cancel(database, claim, running)
     assert state_of(database, running) is JobState.CANCELLED
+
+
+def test_a_look_answers_what_a_heartbeat_does_and_writes_nothing(database: Database, submit: Submit) -> None:
+    first, second = submit(make_request(1), make_request(2))
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    assert jobs.look(database, claim) == HeartbeatReply(frozenset({first, second}), frozenset())
+    lease = select(RenderJob.id, RenderJob.lease_until, RenderJob.step).order_by(RenderJob.id)
+    with database.begin() as session:
+        jobs.cancel(session, second, "ann")
+        before = session.execute(lease).all()
+    assert jobs.look(database, claim) == HeartbeatReply(frozenset({first, second}), frozenset({second}))
+    with database.read() as session:
+        assert session.execute(lease).all() == before
+    expire(database, first)
+    jobs.sweep(database, None)
+    assert jobs.look(database, claim) == HeartbeatReply(frozenset({second}), frozenset({second}))
+
+
+@pytest.mark.parametrize(("every_s", "noted"), [(0.0, [1, 2, 3]), (1e9, [1, 1, 1])])
+def test_steps_renew_the_lease_now_and_then_and_always_see_a_cancel(
+    database: Database, submit: Submit, monkeypatch: pytest.MonkeyPatch, every_s: float, noted: list[int]
+) -> None:
+    monkeypatch.setattr(lease, "RENEWED_EVERY_S", every_s)
+    first, second, third = submit(*map(make_request, range(3)))
+    claim = jobs.claim(database, WORKER)
+    assert claim is not None
+    keeper = LeaseKeeper(database, claim, Limits(60, 60), threading.Event())
+    seen = []
+    for step in (1, 2, 3):
+        keeper.step(step, 8, frozenset({first, second, third}))
+        with database.read() as session:
+            seen.append(jobs.get(session, first).step)
+    assert seen == noted
+    with database.begin() as session:
+        jobs.cancel(session, second, "ann")
+    keeper.step(4, 8, frozenset({first, second, third}))
+    assert state_of(database, second) is JobState.CANCELLED
+    with pytest.raises(JobCancelledError):
+        keeper.step(5, 8, frozenset({second}))
+    expire(database, third)
+    jobs.sweep(database, None)
+    with pytest.raises(LeaseLostError):
+        keeper.step(6, 8, frozenset({third}))
+    assert keeper.open_jobs == {first}
 
 
 def test_a_cancelled_job_of_a_dead_worker_is_not_run_again(database: Database, submit: Submit) -> None:
