@@ -148,6 +148,15 @@ def _envelope(raw: Any, queue: Any) -> dict[str, Any]:
 class QoS(redis.QoS):
     """Messages that were taken and not acknowledged."""
 
+    def ack(self, delivery_tag: Any) -> None:
+        """Done with it, also where Redis cannot be told. Who is busy with one message does not listen for the
+        next, nor hear that the connection is gone, and would be deaf for ever. Redis gives the message out
+        again after a while, which does no harm."""
+        try:
+            super().ack(delivery_tag)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put one back into its queue; what is no message is forgotten, or it would stop those after it."""
         try:

@@ -24,7 +24,8 @@ from mfgviz.settings import Settings
 from mfgviz.storage import BlobStore
 from mfgviz.vocabulary import QUEUE_CPU, QUEUE_GPU, AttemptOutcome, JobState
 from tests.chaos.proxy import Proxy
-from tests.integration.test_service import ON_POSTGRESQL, SLOW, state, submit
+from tests.integration.conftest import StartWorker
+from tests.integration.test_service import ON_POSTGRESQL, SLOW, reaches, samples_now, state, submit
 from tests.integration.test_service import QUICK as WITH_MAPS
 from tests.support.servers import Postgres, Redis
 from tests.support.workers import eventually
@@ -138,6 +139,26 @@ def test_sweeps_ring_for_what_is_missing_alone(runtime: Runtime) -> None:
 
 def test_a_worker_tries_to_reach_its_broker_for_ever() -> None:
     assert make_celery(Settings()).conf.broker_connection_max_retries is None
+
+
+@ON_POSTGRESQL
+def test_a_worker_whose_broker_broke_off_amid_a_task_hears_it_again(
+    runtime: Runtime, redis_server: Redis, start_worker: StartWorker
+) -> None:
+    network = Proxy(redis_server.socket)
+    network.start()
+    try:
+        worker = start_worker(broker_url=f"redis://127.0.0.1:{network.port}/0")
+        (amid,) = submit(runtime, replace(SLOW, num_inference_steps=100, count=1))
+        samples_now(runtime, amid)
+        network.cut()
+        reaches(runtime, amid, JobState.SUCCEEDED)
+        eventually(lambda: "Couldn't ack" in worker.log.read_text(), 30, "its message not being acknowledged")
+        network.heal()
+        (later,) = submit(runtime, QUICK)
+        reaches(runtime, later, JobState.SUCCEEDED)
+    finally:
+        network.close()
 
 
 # -- the blobs --------------------------------------------------------------------------------------------
