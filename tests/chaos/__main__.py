@@ -32,12 +32,15 @@ def main() -> int:
     parser.add_argument("--keep-logs", action="store_true", help="of every round, not of broken ones alone")
     given = parser.parse_args()
     run = Run.resume(given)
-    print(f"seed {run.seed}" + (f", {len(run.done)} rounds done before" if run.done else ""), flush=True)
+    print(f"seed {run.seed}" + (f", rounds done before: {len(run.done)}" if run.done else ""), flush=True)
     with tempfile.TemporaryDirectory(prefix="mfgviz-pg-") as folder:
         postgres = Postgres(Path(folder))
         postgres.hurry()
         try:
             run.go_on(postgres)
+        except KeyboardInterrupt:
+            print("\nstopped: the next `make chaos` goes on behind the last whole round")
+            return 130
         finally:
             postgres.close()
     print("\n".join(run.table()))

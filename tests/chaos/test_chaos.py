@@ -5,6 +5,7 @@ The seed is fixed, so that a run of the tests says the same today and tomorrow; 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.__main__ import Run
 from tests.chaos.faults import FAULTS
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -49,3 +51,16 @@ def test_the_bundled_model_loses_nothing_either(tmp_path: Path) -> None:
     assert report["holds"], told
     assert report["jobs"].get("succeeded", 0) >= 4, told
     assert set(report["faults"]) == set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("finished", "asked", "seed", "done"),
+    [(False, None, 7, 1), (False, 7, 7, 1), (False, 8, 8, 0), (True, 7, 7, 0)],
+)
+def test_a_run_that_was_stopped_goes_on_behind_its_last_whole_round(
+    tmp_path: Path, finished: bool, asked: int | None, seed: int, done: int
+) -> None:
+    rounds = [{"seed": 7, "holds": True, "seconds": 60.0}]
+    (tmp_path / "run.json").write_text(json.dumps({"seed": 7, "finished": finished, "done": rounds}))
+    run = Run.resume(argparse.Namespace(folder=tmp_path, seed=asked))
+    assert (run.seed, len(run.done)) == (seed, done)
