@@ -56,7 +56,7 @@ class Disk:
     def fill(self, *, leave_bytes: int) -> None:
         """Write until there is no space left, but for so many bytes."""
         assert self.mounted
-        with (self.folder / "filler").open("wb") as filler, suppress(OSError):
+        with suppress(OSError), (self.folder / "filler").open("wb", buffering=0) as filler:
             while True:
                 filler.write(bytes(1 << 20))
                 filler.flush()
