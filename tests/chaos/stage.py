@@ -59,7 +59,6 @@ class Disk:
         with suppress(OSError), (self.folder / "filler").open("wb", buffering=0) as filler:
             while True:
                 filler.write(bytes(1 << 20))
-                filler.flush()
         size = (self.folder / "filler").stat().st_size
         os.truncate(self.folder / "filler", max(0, size - leave_bytes))
 
