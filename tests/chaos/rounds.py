@@ -27,6 +27,8 @@ DOORS = ("service", "service", "http", "cli")
 # In peace a job ends within this time, or the queue counts as stuck. The bundled model takes minutes to load
 # where three workers do it at once on a busy machine.
 PATIENCE_S, STUDIO_PATIENCE_S = 120.0, 600.0
+# What a fault and the pause after it take, about.
+FAULT_S = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class Plan:
     seconds: float
     studio: bool = False
     kinds: tuple[str, ...] = tuple(FAULTS)
+
+    @property
+    def faults_s(self) -> float:
+        """How long faults will come: each kind comes once at least, or the last would meet idle workers."""
+        return max(self.seconds, FAULT_S * len(self.kinds))
 
 
 @dataclass
@@ -159,7 +166,7 @@ class Clients:
                 "first_seed": (number + 1) * 10_000_000, "revision": PART, "studio": plan.studio,
                 "journal": str(journal), "api_url": stage.api_url, "token": stage.token,
                 # Two thirds of the faults' time; an ask is 1.33 views on average.
-                "pause_s": 0.66 * plan.seconds * at_once * 1.33 / each,
+                "pause_s": 0.66 * plan.faults_s * at_once * 1.33 / each,
             }  # fmt: skip
             path = stage.folder / f"client{number}.json"
             path.write_text(json.dumps(whole))
