@@ -115,7 +115,7 @@ def test_a_file_is_waited_for_while_it_is_copied(site: Site, drop: Path, watch: 
 def test_a_step_file_without_its_end_is_waited_for_longer(
     site: Site, drop: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plugins.plm.folder.PATIENCE", 5)
+    monkeypatch.setattr("plugins.plm.folder.PATIENCE", 1e6)
     connection = watch(settle_s="0.05")
     path = drop / "CUT_A.step"
     path.write_bytes(step("whole")[:-20])
