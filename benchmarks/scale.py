@@ -78,9 +78,8 @@ BIG = ("parts", "part_revisions", "geometries", "render_jobs", "renditions", "ev
 BENCH = "scale-bench"
 # What each call of a person or a worker may take at most, at the 95th percentile.
 BAR_MS = 20.0
-# A sweep of many lost leases is no such call, nor what follows from an event; and of searches the worst are
-# sought out.
-UNBARRED = ("parts_search_middling", "batch_query_1000", "sweep_500_overdue", "submit", "event")
+# A sweep of many lost leases is no such call, nor what follows from an event.
+UNBARRED = ("batch_query_1000", "sweep_500_overdue", "submit", "event")
 
 
 def chosen_scale() -> float:
