@@ -75,12 +75,14 @@ def inspect_model(arguments: dict[str, Any]) -> Answer:
 
 
 def evaluate_model(arguments: dict[str, Any]) -> Answer:
-    """`spec`, `quick`, `cases`, `out_dir` → figures, bars, baselines, reasons, sheets."""
+    """`spec`, `quick`, `cases`, `out_dir`, `inception` → figures, bars, baselines, reasons, sheets."""
     from mfgviz.models_folder import ModelSpec
     from workers.evaluation.run import Options, evaluate
 
-    folder = arguments.get("out_dir")
-    options = Options(bool(arguments["quick"]), arguments.get("cases"), Path(folder) if folder else None)
+    folder, inception = (
+        Path(given) if given else None for given in map(arguments.get, ("out_dir", "inception"))
+    )
+    options = Options(bool(arguments["quick"]), arguments.get("cases"), folder, inception)
     return evaluate(ModelSpec.from_json(arguments["spec"]), options)
 
 

@@ -150,8 +150,15 @@ def check(out: Output, name: str, refresh: bool) -> None:
 @click.option(
     "--out", "folder", type=click.Path(path_type=Path), help="For the contact sheets. [evaluations/NAME]"
 )
+@click.option(
+    "--inception",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Inception V3 as safetensors, for FID, KID and IS.",
+)
 @command_output
-def evaluate(out: Output, name: str, quick: bool, cases: int | None, folder: Path | None) -> None:
+def evaluate(
+    out: Output, name: str, quick: bool, cases: int | None, folder: Path | None, inception: Path | None
+) -> None:
     """Measure a model's pictures: outlines, edges, holes, colours, materials, fidelity, seconds.
 
     On parts of families that the studio model was never trained on, beside the path tracer's pictures and
@@ -169,6 +176,8 @@ def evaluate(out: Output, name: str, quick: bool, cases: int | None, folder: Pat
         spec = core.spec_of(core.get_model(session, name))
     target = folder or out.runtime.settings.data_dir.absolute() / "evaluations" / name
     asked = {"spec": spec.as_json(), "quick": quick, "cases": cases, "out_dir": str(target)}
+    if inception:
+        asked["inception"] = str(inception.absolute())
     found = toolbox.run_tool("evaluate-model", asked, tells=True)
     if out.as_json:
         out.json(found)

@@ -44,8 +44,9 @@ KEYS = (
     "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall",
     "hole_recall", "depth_order", "ssim", "colour_obedience", "colour_obedience_captions",
     "material_obedience", "delta_e_part", "delta_e_floor", "family_gap", "diversity_over_seeds",
-    "difference_over_views", "classifier_fid", "classifier_kid", "classifier_is", "seconds_512",
-    "seconds_sampling", "folder_mb", "fidelity_auc", "fidelity_false_reject",
+    "difference_over_views", "classifier_fid", "classifier_kid", "classifier_is", "inception_fid",
+    "inception_kid", "inception_is", "seconds_512", "seconds_sampling", "share_of_peak", "folder_mb",
+    "fidelity_auc", "fidelity_false_reject",
 )  # fmt: skip
 REASONS = {
     "silhouette_iou": "needs pictures of one seed in two colours, which this subject has none of",
@@ -56,6 +57,11 @@ REASONS = {
     "folder_mb": "the model is no folder on this host",
     "classifier_fid": "needs three pictures at least",
     "classifier_kid": "needs three pictures at least",
+    **dict.fromkeys(
+        ("inception_fid", "inception_kid", "inception_is"),
+        "needs Inception's weights, which do not ship: --inception",
+    ),
+    "share_of_peak": "only measured where the model works on the CPU",
     "colour_obedience_captions": "none of the captions names a paint",
     "depth_order": "no view shows one surface before another",
 }

@@ -15,10 +15,14 @@ def frechet_distance(first: Features, second: Features) -> float:
     """Between normal distributions of the features (Heusel et al. 2017): FID, where the features are
     Inception's. Small sets make it larger than it is."""
     means = [one.mean(0) for one in (first, second)]
-    spreads = [np.cov(one, rowvar=False) + np.eye(one.shape[1]) * 1e-6 for one in (first, second)]
-    root = linalg.sqrtm(spreads[0] @ spreads[1])
-    apart = float(((means[0] - means[1]) ** 2).sum())
-    return apart + float(np.trace(spreads[0]) + np.trace(spreads[1]) - 2 * np.trace(np.real(root)))
+    # With A as the centred features over the root of their number less one, C = A'A, and the trace of
+    # (C C')^1/2 is the sum of the singular values of A A'': small sets need no root of a large matrix.
+    parts = [
+        (one - mean) / np.sqrt(max(1, len(one) - 1)) for one, mean in zip((first, second), means, strict=True)
+    ]
+    root = linalg.svdvals(parts[0] @ parts[1].T).sum()
+    apart = ((means[0] - means[1]) ** 2).sum()
+    return float(apart + sum((one**2).sum() for one in parts) - 2 * root)
 
 
 def kernel_distance(first: Features, second: Features) -> float:

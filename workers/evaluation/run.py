@@ -23,10 +23,12 @@ from mfgviz.models_folder import ModelSpec, find_source
 from workers.devices import choose_device
 from workers.evaluation import bars, sheets
 from workers.evaluation.cases import TRUTH_PX, Case, EvaluationSet
+from workers.evaluation.classes import of_inception, of_materials
 from workers.evaluation.colour import PAINTS, delta_e_2000, lab, obeys_colour
-from workers.evaluation.distances import frechet_distance, inception_score, kernel_distance
-from workers.evaluation.materials import GROUP_OF, MaterialClassifier, load_classifier, said_group
+from workers.evaluation.inception import InceptionV3, load_inception
+from workers.evaluation.materials import MaterialClassifier, load_classifier
 from workers.evaluation.shapes import boundary_f1, differing, iou, open_holes
+from workers.evaluation.speed import speed
 from workers.evaluation.subjects import Painter, Picture, as_bytes, base_colour, rasterised, small
 from workers.families.protocol import get_family
 from workers.fidelity import judge, load_judge
@@ -50,11 +52,12 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much is measured, and where the contact sheets go."""
+    """How much is measured, where the contact sheets go, and where Inception V3 is, if anywhere."""
 
     quick: bool = False
     cases: int | None = None
     out_dir: Path | None = None
+    inception: Path | None = None
 
 
 @dataclass(slots=True)
@@ -90,9 +93,11 @@ def evaluate(spec: ModelSpec, options: Options) -> Figures:
     """All figures of a model. Raises what loading and sampling it raise."""
     torch.set_num_threads(THREADS)
     started = time.monotonic()
+    inception = load_inception(options.inception) if options.inception else None
     having = EvaluationSet()
     cases = having.some(options.cases or (QUICK_CASES if options.quick else None))
-    model = get_family(spec.family).load(spec, choose_device("auto"))
+    device = choose_device("auto")
+    model = get_family(spec.family).load(spec, device)
     painter = Painter.of(model)
     told = _Progress()
     # 1. Pictures
@@ -110,14 +115,15 @@ def evaluate(spec: ModelSpec, options: Options) -> Figures:
         drawn["rasterised"].append(Drawn(case, maps, rasterised(maps, base_colour(case.words)), *plain))
     # 2. Figures that every subject has
     classifier = load_classifier()
-    found = {name: _figures(pictures, classifier) for name, pictures in drawn.items()}
+    told("classes")
+    found = {name: _figures(pictures, classifier, inception) for name, pictures in drawn.items()}
     ours = found["model"]
     # 3. Figures of the model alone
     told("colours")
     ours["colour_obedience"] = _colours(painter, first_maps, options)
     found["rasterised"]["colour_obedience"] = _plain_colours(first_maps)
     ours |= _variety(painter, having, cases, first_maps)
-    ours["seconds_512"], ours["seconds_sampling"] = _seconds(painter, having, cases[0])
+    ours |= speed(painter, having, cases[0], device.torch_device)
     ours["folder_mb"] = _folder_mb(spec)
     told("fidelity")
     ours |= _fidelity(having, drawn, first_maps, every=2 if options.quick and not options.cases else 1)
@@ -142,7 +148,9 @@ class _Progress:
 
 # -- figures of a set of pictures
 # -----------------------------------------------------------------------------
-def _figures(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
+def _figures(
+    drawn: Sequence[Drawn], classifier: MaterialClassifier, inception: InceptionV3 | None
+) -> Figures:
     tally, holes = Tally(), [0, 0]
     for one in drawn:
         truth, made, mask = small(one.case.truth), small(one.words), one.maps.mask
@@ -172,7 +180,6 @@ def _figures(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
         "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall",
         "ssim", "delta_e_part", "delta_e_floor", "colour_obedience_captions",
     )  # fmt: skip
-    made_of = _materials(drawn, classifier)
     seen, unseen = tally.mean("seen_edge_f1"), tally.mean("edge_f1")
     gap = None if seen is None or unseen is None else round(unseen - seen, 4)
     return {
@@ -180,29 +187,22 @@ def _figures(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
         "hole_recall": round(holes[0] / holes[1], 4) if holes[1] else None,
         "holes": holes[1],
         "family_gap": gap,
-        **made_of,
+        **_classes(drawn, classifier, inception),
     }
 
 
-def _materials(drawn: Sequence[Drawn], classifier: MaterialClassifier) -> Figures:
+def _classes(
+    drawn: Sequence[Drawn], classifier: MaterialClassifier, inception: InceptionV3 | None
+) -> Figures:
     held = [one for one in drawn if one.case.held_out]
-    control = control_tensor([one.maps for one in held])
     pictures, truths = (
         torch.from_numpy(np.stack([small(one) for one in some]).astype(np.float32)).permute(0, 3, 1, 2)
         for some in ([one.words for one in held], [one.case.truth for one in held])
     )
-    probabilities, features = classifier.look(pictures, control)
-    _, true_features = classifier.look(truths, control)
-    wanted = [GROUP_OF[str(one.case.words["kind"])] for one in held]
-    right = [a == b for a, b in zip(wanted, said_group(probabilities), strict=True)]
-    ours, theirs = features.numpy().astype(float), true_features.numpy().astype(float)
-    several = len(held) > 2
-    return {
-        "material_obedience": round(float(np.mean(right)), 4),
-        "classifier_fid": round(frechet_distance(ours, theirs), 3) if several else None,
-        "classifier_kid": round(kernel_distance(ours, theirs), 5) if several else None,
-        "classifier_is": round(inception_score(probabilities.numpy()), 3),
-    }
+    kinds = [str(one.case.words["kind"]) for one in held]
+    control = control_tensor([one.maps for one in held])
+    made_of = of_materials(pictures, truths, control, kinds, classifier)
+    return made_of | of_inception(pictures, truths, inception)
 
 
 # -- figures of the model alone
@@ -251,19 +251,6 @@ def _variety(
         "diversity_over_seeds": round(float(np.mean(apart)), 3),
         "difference_over_views": round(float(np.mean(between)), 3),
     }
-
-
-def _seconds(painter: Painter, having: EvaluationSet, case: Case) -> tuple[float | None, float]:
-    """From the part's mesh to the picture, and the sampling alone: the best of three."""
-    mesh, size = having.mesh(case), painter.size_px
-    whole, alone = [], []
-    for seed in range(3):
-        started = time.monotonic()
-        maps = control_maps(mesh, case.camera, size, size)
-        painter.paint(case.caption, maps, seed)
-        whole.append(time.monotonic() - started)
-        alone.append(painter.seconds[-1])
-    return (round(min(whole), 3) if size == 512 else None), round(min(alone), 3)
 
 
 def _folder_mb(spec: ModelSpec) -> float | None:

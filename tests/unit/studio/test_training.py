@@ -24,6 +24,7 @@ from workers.studio.training.export import export, trained_pipeline
 from workers.studio.training.maps import from_bytes, make_maps, to_bytes
 from workers.studio.training.mirrors import fit_mirrors
 from workers.studio.training.networks import new_scheduler
+from workers.studio.training.nouns import ASSEMBLY_NOUNS
 from workers.studio.training.pack import load_pack, make_pack, training_rows
 from workers.studio.training.parts import make_parts, read_parts
 from workers.studio.training.patterns import fit_patterns
@@ -77,7 +78,7 @@ def trained(tmp_path_factory) -> TrainingConfig:
 def test_held_out_families_are_not_trained_on(trained) -> None:
     pack = load_pack(trained)
     families = {pack.entries[int(row)]["family"] for row in training_rows(pack)}
-    assert families == {"plate", "gear"}
+    assert families == {"plate", "gear", "bolted_bracket"}
 
 
 def test_a_stage_goes_on_from_its_checkpoint(trained) -> None:
@@ -87,6 +88,17 @@ def test_a_stage_goes_on_from_its_checkpoint(trained) -> None:
     after = torch.load(checkpoint_path(trained), weights_only=True)
     assert after["steps"] > before["steps"]
     assert after["spent_s"] > before["spent_s"]
+
+
+def test_the_critic_joins_the_decoder_after_the_regression_and_is_kept(trained) -> None:
+    before = torch.load(trained.folder / "decoder.pt", weights_only=True)
+    assert before["adversary"]["optimizer"]["state"]
+    longer = before["spent_s"] / 60 - trained.minutes_decoder + 0.01
+    train_decoder(replace(trained, minutes_adversarial=longer))
+    after = torch.load(trained.folder / "decoder.pt", weights_only=True)
+    assert after["steps"] > before["steps"]
+    steps = [one["adversary"]["optimizer"]["state"][0]["step"] for one in (before, after)]
+    assert steps[0] < steps[1] < after["steps"]
 
 
 def test_a_run_that_goes_on_from_weights_has_them_before_it_trains(tmp_path, monkeypatch) -> None:
@@ -188,6 +200,15 @@ def test_the_schedule_ends_in_pure_noise() -> None:
     assert float(scheduler.alphas_cumprod[-1]) < 1e-6
     scheduler.set_timesteps(10)
     assert int(scheduler.timesteps[0]) == 999
+
+
+def test_captions_of_assemblies_name_both_materials() -> None:
+    words = random_words(np.random.default_rng(1))["words"] | {"kind": "paint", "colour": "red"}
+    words |= {"finish": None, "fitting_kind": "brass", "fitting_finish": None, "fitting_colour": None}
+    for seed in range(20):
+        said = caption({"family": "bolted_cover", "words": words}, np.random.default_rng(seed))
+        assert "brass" in said
+        assert any(noun in said for noun in ASSEMBLY_NOUNS["bolted_cover"][1])
 
 
 def test_captions_name_what_is_there() -> None:

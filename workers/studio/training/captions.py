@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from workers.studio.training.nouns import GENERIC_NOUNS, NOUNS
+from workers.studio.training.nouns import ASSEMBLY_NOUNS, GENERIC_NOUNS, NOUNS
 
 Random = np.random.Generator
 Words = dict[str, str | None]
@@ -114,6 +114,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
 # What a caption means when it does not say so, and how often it then does not.
 UNSAID = {"light": "studio", "floor": "white"}
 LEFT_OUT = 0.35
+ASSEMBLED = 0.15  # share of assemblies among random words
 OPENINGS = ("photo of a ", "render of a ", "a ", "product render of a ")
 
 
@@ -150,7 +151,8 @@ def caption(entry: dict[str, Any], rng: Random, strangers: Strangers | None = No
     words: Words = entry["words"]
     strange = strangers or {}
     material, share = material_phrase(words, rng, strange), rng.random()
-    noun = choose(rng, NOUNS[str(entry["family"])] if rng.random() < 0.6 else GENERIC_NOUNS)
+    own, fittings = ASSEMBLY_NOUNS.get(family := str(entry["family"]), (NOUNS.get(family, ()), ()))
+    noun = choose(rng, own if rng.random() < 0.6 else GENERIC_NOUNS)
     if share < 0.42:
         subject = material
     elif share < 0.75:
@@ -159,6 +161,10 @@ def caption(entry: dict[str, Any], rng: Random, strangers: Strangers | None = No
         subject = f"{noun}, {material}" if share < 0.9 else f"{noun} made of {material}"
     if rng.random() < 0.1 and share >= 0.42:
         subject = choose(rng, OPENINGS) + subject
+    if fittings and "fitting_kind" in words:
+        second = {name: words[f"fitting_{name}"] for name in ("kind", "finish", "colour")}
+        joint = "{}, {}" if rng.random() < 0.25 else "{} with {}"
+        subject = joint.format(subject, f"{material_phrase(second, rng, strange)} {choose(rng, fittings)}")
     said = [words[what] != usual or rng.random() > LEFT_OUT for what, usual in UNSAID.items()]
     names = [str(words["light"]), str(words["floor"])]
     extras = [phrase(rng, LIGHTS[names[0]], strange.get(f"light:{names[0]}", ()))] if said[0] else []
@@ -170,7 +176,16 @@ def caption(entry: dict[str, Any], rng: Random, strangers: Strangers | None = No
 
 def random_words(rng: Random) -> dict[str, Any]:
     """An entry that no picture shows: for training the text encoder on all that could be said."""
-    from workers.studio.training.looks import ANODISED, FLOORS, KINDS, LIGHTS, PAINTS, TRANSLUCENT, pick
+    from workers.studio.training.looks import (
+        ANODISED,
+        FITTING_KINDS,
+        FLOORS,
+        KINDS,
+        LIGHTS,
+        PAINTS,
+        TRANSLUCENT,
+        pick,
+    )
     from workers.studio.training.looks import FINISHES as METAL_FINISHES
 
     kind = str(rng.choice(list(KINDS)))
@@ -186,4 +201,9 @@ def random_words(rng: Random) -> dict[str, Any]:
         "light": pick(rng, LIGHTS),
         "floor": pick(rng, FLOORS),
     }
-    return {"family": str(rng.choice(list(NOUNS))), "words": words}
+    if rng.random() >= ASSEMBLED:
+        return {"family": str(rng.choice(list(NOUNS))), "words": words}
+    fitting = pick(rng, FITTING_KINDS)
+    finish = str(rng.choice(METAL_FINISHES[fitting])) if fitting in METAL_FINISHES else None
+    second = {"fitting_kind": fitting, "fitting_finish": finish, "fitting_colour": None}
+    return {"family": str(rng.choice(list(ASSEMBLY_NOUNS))), "words": words | second}

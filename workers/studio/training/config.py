@@ -25,6 +25,7 @@ class TrainingConfig:
     # data
     families: tuple[str, ...] = ()  # of the parts; none: all that there are
     parts: int = 520
+    assemblies: int = 0  # beside the parts: of several bodies, in two materials
     cameras_per_part: int = 1
     looks_per_camera: int = 1
     small_looks_per_camera: int = 3
@@ -60,6 +61,8 @@ class TrainingConfig:
     decoder_crop_px: int = 192
     minutes_decoder: float = 15.0
     decoder_learning_rate: float = 1.5e-3  # too quick for a trained one, which it unlearns for a while
+    minutes_adversarial: float = 0.0  # after those of regression alone: a critic of patches beside it
+    adversarial_learning_rate: float = 1e-4
     predictions: int = 256
     # where the networks are trained
     device: str = "cpu"

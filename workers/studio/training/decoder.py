@@ -4,6 +4,7 @@ A decoder that only ever saw true latents would copy their faults. It is given t
 latents, and above all the denoiser's own predictions from noisy ones, and learns by regression to the
 picture: L1, squares, and gradients at three scales, with more weight at edges and inside holes. Half of the
 batches are of pictures at half the size, which are cheap and so many: there the decoder's answer is shrunk.
+Last of all a critic of patches joins in, on pictures of full size (`critic`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from workers.studio.control import EDGES, MASK
 from workers.studio.lookups import picture_places
 from workers.studio.training.captions import caption
 from workers.studio.training.config import TrainingConfig
+from workers.studio.training.critic import Adversary
 from workers.studio.training.denoiser import NO_TEXT, load_denoiser
 from workers.studio.training.distill import guided, is_distilled, load_distilled
 from workers.studio.training.lookups import DIFFUSE, MIRRORED, lamp_pictures
@@ -297,11 +299,15 @@ def texture_loss(texture: torch.Tensor, missing: torch.Tensor, control: torch.Te
 
 
 def train_decoder(config: TrainingConfig) -> None:
-    """Train until the minutes are used up; goes on from its checkpoint."""
+    """Train until the minutes are used up, first by regression alone; goes on from its checkpoint."""
     torch.manual_seed(config.seed)
     run = _Run(config)
-    while run.spent_s < config.minutes_decoder * 60:
-        run.step(done=run.spent_s / (config.minutes_decoder * 60))
+    regression_s, adversarial_s = 60 * config.minutes_decoder, 60 * config.minutes_adversarial
+    while run.spent_s < regression_s:
+        run.step(done=run.spent_s / regression_s)
+    run.save()
+    while run.spent_s < regression_s + adversarial_s:
+        run.step(adversarial=True)
     run.save()
 
 
@@ -312,6 +318,7 @@ class _Run:
         self.path = config.folder / "decoder.pt"
         self.batch, self.tokens = config.decoder_batch, config.text_tokens
         self.learning_rate = config.decoder_learning_rate
+        self.adversarial_rate = config.adversarial_learning_rate
         self.device, self.bf16 = torch.device(config.device), config.bf16
         self.model = new_autoencoder(config).to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
@@ -324,9 +331,12 @@ class _Run:
             weight_decay=1e-4,
             betas=(0.9, 0.99),
         )
+        self.adversary = Adversary(config.adversarial_learning_rate, self.device)
         self.steps, self.spent_s = 0, 0.0
         if self.path.exists():
             state = torch.load(self.path, weights_only=True, map_location=self.device)
+            if "adversary" in state:
+                self.adversary.load_state_dict(state["adversary"])
             self.model.load_state_dict(state["model"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -337,16 +347,16 @@ class _Run:
         self.sampler = CropSampler(config, load_pack(config), [config.seed, self.steps])
         self.saved_s, self.losses = self.spent_s, [0.0]
 
-    def step(self, *, done: float) -> None:
-        """One optimizer step on one batch. `done` (0..1) sets the learning rate."""
+    def step(self, *, done: float = 1.0, adversarial: bool = False) -> None:
+        """One optimizer step on one batch. `done` (0..1) sets the learning rate of regression alone."""
         started = time.monotonic()
+        fall = 0.5 + 0.5 * math.cos(math.pi * done)
+        rate = self.learning_rate * min(1, (self.steps + 1) / 40) * fall + 2e-5
         for group in self.optimizer.param_groups:
-            fall = 0.5 + 0.5 * math.cos(math.pi * done)
-            rate = self.learning_rate * min(1, (self.steps + 1) / 40) * fall + 2e-5
-            group["lr"] = rate * group["share"]
+            group["lr"] = self.adversarial_rate if adversarial else rate * group["share"]
         crop = self.sampler.draw(self.batch).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = self._loss(crop)
+            loss = self._loss(crop, adversarial=adversarial)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -364,8 +374,8 @@ class _Run:
         if self.spent_s - self.saved_s > SAVE_EVERY_S:
             self.save()
 
-    def _loss(self, crop: Crop) -> torch.Tensor:
-        """Of the smooth picture and, at full size, of the texture that it lacks."""
+    def _loss(self, crop: Crop, *, adversarial: bool) -> torch.Tensor:
+        """Of the smooth picture and, at full size, of the texture that it lacks, and what the critic says."""
         with torch.no_grad():
             ids = tokenize(self.tokenizer, crop.captions, self.tokens).to(self.device)
             states = self.text(ids)[0]
@@ -374,6 +384,10 @@ class _Run:
         if crop.pixels.shape == smooth.shape:
             missing = crop.pixels - smooth.detach()
             loss = loss + TEXTURE * texture_loss(texture, missing, crop.control)
+            if adversarial:
+                made = smooth + texture
+                self.adversary.learn(crop.pixels, made, crop.control)
+                loss = loss + self.adversary.loss(made, crop.control, loss, self.model.full_out.weight)
         return loss
 
     def save(self) -> None:
@@ -383,6 +397,7 @@ class _Run:
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "adversary": self.adversary.state_dict(),
             "steps": self.steps,
             "spent_s": self.spent_s,
         }

@@ -53,6 +53,10 @@ KINDS: dict[str, float] = {
     "anodised": 11, "powder": 12, "paint": 7, "plastic": 11, "rubber": 2, "ceramic": 2, "wood": 9,
     "walnut": 4, "carbon": 6, "translucent": 6, "nickel": 4, "gunmetal": 4, "yellow_zinc": 4,
 }  # fmt: skip
+# What fittings are made of.
+FITTING_KINDS: dict[str, float] = {
+    "steel": 8, "galvanised": 3, "black_oxide": 5, "brass": 4, "copper": 2, "yellow_zinc": 2, "chrome": 2,
+}  # fmt: skip
 LIGHTS: dict[str, float] = {
     "studio": 46, "soft": 13, "sun": 8, "dramatic": 9, "warm": 11, "cool": 5, "overhead": 4, "window": 4,
 }  # fmt: skip

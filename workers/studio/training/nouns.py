@@ -73,6 +73,15 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "grille": ("grille", "fan guard", "finger guard"),
 }
 
+# Assemblies: the nouns of the whole, and those of the fittings.
+ASSEMBLY_NOUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "bolted_flange": (("bolted flange", "flange", "pipe flange"), ("bolts", "screws", "fasteners")),
+    "bolted_cover": (("cover", "lid", "bolted cover"), ("screws", "bolts", "cap screws")),
+    "bolted_bracket": (("bracket", "angle bracket", "bolted bracket"), ("bolts", "screws", "fasteners")),
+    "shaft_in_block": (("bearing block", "pillow block", "shaft support"), ("shaft", "spindle")),
+    "wheel_on_axle": (("wheel", "pulley", "roller"), ("axle", "pin", "shaft")),
+}
+
 GENERIC_NOUNS = ("part", "component", "mechanical part", "workpiece", "machine part")
 
 # Never trained on: they show whether the model draws what it is told, or what it knows.

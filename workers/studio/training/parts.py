@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workers.studio.training.assembled import ASSEMBLIES
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.families import FAMILIES
 from workers.studio.training.nouns import HELD_OUT
@@ -16,13 +17,15 @@ INDEX = "parts.jsonl"
 
 
 def make_parts(config: TrainingConfig, *, progress: bool = True) -> list[dict[str, object]]:
-    """Write the missing STEP files of `config.parts` parts; return the index, one entry a part."""
+    """Write the missing STEP files of `config.parts` parts and of the assemblies, which are numbered after
+    them; return the index, one entry a part."""
     folder = config.folder / "parts"
     folder.mkdir(parents=True, exist_ok=True)
-    names = sorted(config.families or FAMILIES)
+    names, assemblies = sorted(config.families or FAMILIES), sorted(ASSEMBLIES)
     entries: list[dict[str, object]] = []
-    for number in range(config.parts):
-        family = names[number % len(names)]
+    for number in range(config.parts + config.assemblies):
+        beyond = number - config.parts
+        family = names[number % len(names)] if beyond < 0 else assemblies[beyond % len(assemblies)]
         path = folder / f"{number:05d}-{family}.step"
         if not path.exists() and not _write(config, number, family, path):
             continue
@@ -42,7 +45,7 @@ def _write(config: TrainingConfig, number: int, family: str, path: Path) -> bool
     """False where the kernel fails on these numbers: the part is left out, others go on."""
     rng = np.random.default_rng([config.seed, number])
     try:
-        shape = FAMILIES[family](rng)
+        shape = (FAMILIES | ASSEMBLIES)[family](rng)
         if rng.random() < 0.2:
             shape = turn(shape, 90.0 if rng.random() < 0.6 else 180.0, "x")
         write_step(shape, path)

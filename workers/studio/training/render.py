@@ -14,11 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from workers.studio.training.assembled import fitting_corners
 from workers.studio.training.cameras import PictureCamera, draw_camera
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.looks import draw_favoured, draw_floor, draw_light, draw_surface
+from workers.studio.training.looks import (
+    FITTING_KINDS,
+    draw_favoured,
+    draw_floor,
+    draw_light,
+    draw_surface,
+    pick,
+)
 from workers.studio.training.meshes import scene_mesh
-from workers.studio.training.nouns import NOUNS
+from workers.studio.training.nouns import ASSEMBLY_NOUNS, NOUNS
 from workers.studio.training.parts import read_parts
 from workers.studio.training.tessellation import training_mesh
 
@@ -48,13 +56,15 @@ def render_parts(
         mesh = training_mesh(config, part)
         camera = draw_camera(np.random.default_rng([config.seed, part["part"], camera_number]), mesh.vertices)
         rng = np.random.default_rng([config.seed, part["part"], camera_number, look_number + 100])
-        look = draw_look(rng, camera, config.favoured)
+        look = draw_look(rng, camera, config.favoured, assembled=part["family"] in ASSEMBLY_NOUNS)
         # Half the size costs a third, and is all that the denoiser sees.
         large = look_number < config.looks_per_camera and part["part"] % config.large_every == 0
         size_px = config.image_px if large else config.image_px // 2
         quality = Quality(size_px, config.samples_per_pixel, int(rng.integers(1 << 30)))
-        picture = path_trace(scene_mesh(mesh), camera, look, quality)
+        picture = path_trace(scene_mesh(mesh), camera, look, quality, fitting_corners(mesh))
         words = {"light": look.light.name, "floor": look.floor.name, **look.surface.names}
+        if look.fittings:
+            words |= {f"fitting_{name}": value for name, value in look.fittings.names.items()}
         known = {
             "words": words,
             "camera": camera.as_json(),
@@ -71,13 +81,22 @@ def render_parts(
     return made
 
 
-def draw_look(rng: np.random.Generator, camera: PictureCamera, favoured: tuple[str, ...] = ()) -> Look:
-    """A surface (a favoured one, if there are any), a light and a floor, drawn for this camera."""
+def draw_look(
+    rng: np.random.Generator,
+    camera: PictureCamera,
+    favoured: tuple[str, ...] = (),
+    *,
+    assembled: bool = False,
+) -> Look:
+    """A surface (a favoured one, if there are any), a light and a floor, drawn for this camera; and a surface
+    of the fittings of what is assembled."""
     from workers.studio.training.scene import Look
 
     surface = draw_favoured(rng, favoured) if favoured else draw_surface(rng)
     light = draw_light(rng, -np.array(camera.forward), np.array(camera.up))
-    return Look(surface, light, draw_floor(rng), camera.azimuth + FLOOR_TURN)
+    floor = draw_floor(rng)
+    fittings = draw_surface(rng, pick(rng, FITTING_KINDS)) if assembled else None
+    return Look(surface, light, floor, camera.azimuth + FLOOR_TURN, fittings)
 
 
 def read_renders(config: TrainingConfig) -> list[dict[str, Any]]:
@@ -94,7 +113,7 @@ def picture_path(config: TrainingConfig, entry: dict[str, Any]) -> Path:
 def _owed(config: TrainingConfig, process: int, processes: int) -> Iterator[tuple[dict[str, Any], int, int]]:
     # In blocks of two parts a family, all looks of one before the next: whenever it stops, all families are
     # there in equal numbers. Held-out parts are for looking at once, not for learning: one picture each.
-    parts = list(enumerate(read_parts(config)[: config.parts]))
+    parts = list(enumerate(read_parts(config)[: config.parts + config.assemblies]))
     block = 2 * len(NOUNS)
     for first in range(0, len(parts), block):
         for camera_number in range(config.cameras_per_part):

@@ -7,7 +7,7 @@ mesh attributes and textures of fixed size, never in literals, so that all pictu
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,13 @@ FADE = (4.0, 12.0)  # distances from the part between which the floor becomes th
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All that is not geometry: surface, light, floor, and how the floor's pattern is turned."""
+    """All that is not geometry: surfaces, light, floor, and how the floor's pattern is turned."""
 
     surface: Surface
     light: Light
     floor: Floor
     floor_turn: float
+    fittings: Surface | None = None  # of an assembly's bodies but the first
 
     @property
     def floor_gain(self) -> float:
@@ -62,10 +63,17 @@ def use_threads(count: int) -> None:
     drjit.set_thread_count(count)
 
 
-def path_trace(mesh: SceneMesh, camera: PictureCamera, look: Look, quality: Quality) -> NDArray[np.uint8]:
-    """The finished picture, sRGB (n, n, 3)."""
+def path_trace(
+    mesh: SceneMesh,
+    camera: PictureCamera,
+    look: Look,
+    quality: Quality,
+    fittings: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """The finished picture, sRGB (n, n, 3). `fittings` (3F,) says which corners have the fittings' surface,
+    where the look has one."""
     has_floor = camera.forward[2] < -0.02
-    scene = mi.load_dict(_scene(mesh, camera, look, quality, has_floor=has_floor))
+    scene = mi.load_dict(_scene(mesh, camera, look, quality, has_floor=has_floor, fittings=fittings))
     raw = np.array(mi.render(scene, spp=quality.samples, seed=quality.seed & 0x7FFFFFFF))
     colour, alpha, albedo, normal = raw[..., :3], raw[..., 3:4], raw[..., 4:7], raw[..., 7:10]
     picture = _denoise(np.minimum(colour, 20), np.clip(albedo, 0, 1), normal)
@@ -91,11 +99,17 @@ def _spread(picture: Array, weight: Array) -> Array:
 
 
 def _scene(
-    mesh: SceneMesh, camera: PictureCamera, look: Look, quality: Quality, *, has_floor: bool
+    mesh: SceneMesh,
+    camera: PictureCamera,
+    look: Look,
+    quality: Quality,
+    *,
+    has_floor: bool,
+    fittings: NDArray[np.bool_] | None,
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
         "type": "scene",
-        "part": _part(mesh, look.surface),
+        **_part(mesh, look, fittings),
         "light": {
             "type": "envmap",
             # mitsuba's maps have y up and their columns run the other way round: flipped and turned, z is up
@@ -126,7 +140,15 @@ def _attribute(name: str) -> dict[str, str]:
     return {"type": "mesh_attribute", "name": f"vertex_{name}"}
 
 
-def _part(mesh: SceneMesh, surface: Surface) -> Any:
+def _part(mesh: SceneMesh, look: Look, fittings: NDArray[np.bool_] | None) -> dict[str, Any]:
+    if look.fittings is None or fittings is None or not fittings.any():
+        return {"part": _body("part", mesh, look.surface)}
+    part, fitted = (replace(mesh, vertices=mesh.vertices[some], normals=mesh.normals[some], uv=mesh.uv[some])
+                    for some in (~fittings, fittings))  # fmt: skip
+    return {"part": _body("part", part, look.surface), "fittings": _body("fittings", fitted, look.fittings)}
+
+
+def _body(name: str, mesh: SceneMesh, surface: Surface) -> Any:
     inside: dict[str, Any] = {
         "type": "principled",
         "base_color": _texture(surface.colour),
@@ -144,7 +166,7 @@ def _part(mesh: SceneMesh, surface: Surface) -> Any:
     )
     count = len(mesh.vertices)
     faces = np.arange(count, dtype=np.uint32)
-    made = _mesh("part", bsdf, (mesh.vertices, mesh.normals, mesh.uv), faces)
+    made = _mesh(name, bsdf, (mesh.vertices, mesh.normals, mesh.uv), faces)
     made.add_attribute("vertex_metal", 1, np.full(count, surface.metallic, np.float32))
     made.add_attribute("vertex_coat", 1, np.full(count, surface.clearcoat, np.float32))
     made.add_attribute("vertex_along", 1, np.full(count, surface.anisotropy, np.float32))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from OCP.BRep import BRep_Builder
 from OCP.BRepAdaptor import BRepAdaptor_Curve
 from OCP.BRepAlgoAPI import BRepAlgoAPI_Cut, BRepAlgoAPI_Fuse
 from OCP.BRepBuilderAPI import (
@@ -29,7 +30,7 @@ from OCP.BRepPrimAPI import (
 from OCP.gp import gp_Ax1, gp_Ax2, gp_Circ, gp_Dir, gp_Pnt, gp_Trsf, gp_Vec
 from OCP.TopAbs import TopAbs_EDGE
 from OCP.TopExp import TopExp_Explorer
-from OCP.TopoDS import TopoDS
+from OCP.TopoDS import TopoDS, TopoDS_Compound
 
 Shape = Any  # TopoDS_Shape: the bindings carry no types
 Point = tuple[float, float, float]
@@ -112,6 +113,15 @@ def cut(body: Shape, *tools: Shape) -> Shape:
     for tool in tools:
         body = _done(BRepAlgoAPI_Cut(body, tool))
     return body
+
+
+def compound(*shapes: Shape) -> Shape:
+    """All of them beside each other, each a body of its own."""
+    made, builder = TopoDS_Compound(), BRep_Builder()
+    builder.MakeCompound(made)
+    for shape in shapes:
+        builder.Add(made, shape)
+    return made
 
 
 def move(shape: Shape, x: float = 0, y: float = 0, z: float = 0) -> Shape:
