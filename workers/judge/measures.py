@@ -13,6 +13,10 @@ from scipy import ndimage, stats
 Image = NDArray[Any]  # (H, W, 3), sRGB 0..1
 Mask = NDArray[np.bool_]
 
+LUMA = (0.299, 0.587, 0.114)
+BLUR_PX = 0.8
+WEAK, STRONG = 30 / 255, 75 / 255
+
 
 def auc(genuine: Sequence[float], defective: Sequence[float]) -> float:
     """Area under the ROC curve: how often a genuine picture scores above a defective one, ties count half."""
@@ -35,23 +39,24 @@ def ssim(a: Image, b: Image) -> float:
     return float((top / ((mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4))).mean())
 
 
-def picture_edges(image: Image, share: float = 0.02) -> Mask:
-    """Ridges of the picture's gradient: thinned across, kept by hysteresis (Canny 1986). `share` is the weak
-    threshold in units of the brightness; strong ones are twice as strong."""
-    smooth = ndimage.gaussian_filter(image, (1.0, 1.0, 0))
-    gradient = np.stack([ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1)]) / 8
-    strongest = np.abs(gradient).sum(0).argmax(-1)[None, ..., None]
-    dy, dx = np.take_along_axis(gradient, np.broadcast_to(strongest, (2, *image.shape[:2], 1)), -1)[..., 0]
-    size = np.hypot(dx, dy)
+def picture_edges(image: Image) -> Mask:
+    """Ridges of the luma's gradient: thinned across, kept by hysteresis (Canny 1986).
+
+    Blur, thresholds and gradient (Sobel's, the sum of its parts' sizes) are those of OpenCV's Canny at 30 and
+    75 of 255 after a Gaussian of 0.8 px.
+    """
+    smooth = ndimage.gaussian_filter(image @ LUMA, BLUR_PX, radius=2)
+    dy, dx = ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1)
+    size = np.abs(dx) + np.abs(dy)
     turn = np.round(np.arctan2(dy, dx) / (np.pi / 4)).astype(int) % 4
     ridge = np.zeros(size.shape, bool)
     for number, (row, column) in enumerate(((0, 1), (1, 1), (1, 0), (1, -1))):
         ahead, behind = (np.roll(size, (s * row, s * column), (0, 1)) for s in (1, -1))
         ridge |= (turn == number) & (size >= ahead) & (size > behind)
-    weak = ridge & (size > share)
+    weak = ridge & (size > WEAK)
     labels, count = ndimage.label(weak, np.ones((3, 3)))
     strong = np.zeros(count + 1, bool)
-    strong[np.unique(labels[weak & (size > 2 * share)])] = True
+    strong[np.unique(labels[weak & (size > STRONG)])] = True
     strong[0] = False
     return np.asarray(strong[labels])
 

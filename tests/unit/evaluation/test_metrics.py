@@ -94,6 +94,20 @@ def test_an_invented_edge_costs_precision_and_a_missing_one_recall() -> None:
     assert recall < 0.8
 
 
+@pytest.mark.parametrize(("levels", "found"), [(8, False), (20, False), (40, True)])
+def test_an_edge_is_a_step_of_some_thirty_levels(levels: int, found: bool) -> None:
+    picture = np.full((N, N, 3), 0.4)
+    picture[:, N // 2 :] += levels / 255
+    assert picture_edges(picture)[N // 2].any() == found
+
+
+def test_a_weak_edge_counts_where_it_goes_on_from_a_strong_one() -> None:
+    picture = np.full((N, N, 3), 0.4)
+    picture[: N // 2, N // 2 :] += 40 / 255
+    picture[N // 2 :, N // 2 :] += 20 / 255
+    assert picture_edges(picture)[3 * N // 4].any()
+
+
 def test_a_flat_picture_has_no_edges() -> None:
     assert not picture_edges(np.full((N, N, 3), 0.5)).any()
 

@@ -146,9 +146,8 @@ def _kept_back(case: dict[str, Any]) -> bool:
 
 # -- from answers to a probability
 # ----------------------------------------------------------------------------
-# How many of the pictures that will be judged may be genuine: what makes a probability of the score.
-PRIORS = (0.5, 0.6, 0.7, 0.8, 0.9)
-MOST_REJECTED = 0.015
+# How many of the pictures that will be judged are genuine: what makes a probability of the score.
+PRIOR = 0.9
 # Pictures of two versions that differ by this much (of 255) in fewer pixels than LEAST_CHANGED_PX look alike.
 VISIBLE_LEVELS = 12
 
@@ -224,18 +223,12 @@ def _judge_one(
 def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration:
     """The logistic regression, fitted on cases that the network was not trained on.
 
-    Every kind of defect counts alike, however many pictures show it. It assumes as few genuine pictures as
-    it may without rejecting more than MOST_REJECTED of those it is fitted on.
+    Every kind of defect counts alike, however many pictures show it.
     """
     judged = judge_cases(network, [case for case in cases if _kept_back(case)])
-    features, genuine = np.stack(judged.features), np.array(judged.genuine)
     kinds, counts = np.unique(judged.kind, return_counts=True)
     alike = 1 / counts[np.searchsorted(kinds, judged.kind)]
-    for prior in PRIORS:
-        made = fit(features, judged.genuine, prior, counts=alike)
-        if (made.probability(features[genuine]) < 0.5).mean() <= MOST_REJECTED:
-            break
-    return made
+    return fit(np.stack(judged.features), judged.genuine, PRIOR, counts=alike)
 
 
 def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:

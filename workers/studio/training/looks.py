@@ -19,9 +19,9 @@ Random = np.random.Generator
 TEXTURE_PX = 256
 
 PAINTS: dict[str, tuple[int, int, int]] = {
-    "red": (190, 20, 22), "blue": (22, 60, 170), "green": (20, 120, 50), "yellow": (238, 186, 15),
+    "red": (190, 20, 22), "blue": (22, 60, 170), "green": (12, 155, 72), "yellow": (238, 186, 15),
     "orange": (235, 95, 10), "white": (236, 236, 232), "black": (20, 20, 22), "grey": (120, 122, 125),
-    "purple": (95, 35, 140), "turquoise": (20, 150, 150), "navy": (10, 28, 98), "pink": (225, 110, 150),
+    "purple": (110, 25, 165), "turquoise": (20, 150, 150), "navy": (6, 38, 132), "pink": (230, 62, 122),
 }  # fmt: skip
 TRANSLUCENT: dict[str, tuple[int, int, int]] = {
     "white": (238, 240, 240), "red": (225, 45, 40), "blue": (50, 105, 225), "green": (60, 180, 90),
