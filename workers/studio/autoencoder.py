@@ -4,10 +4,10 @@ The encoder is a principal component analysis of 8 x 8 patches of the half-size 
 each 16 x 16 px. The decoder turns latents into appearance and takes edges from the full-size control maps;
 it predicts the part and its surroundings as two layers and composites them by the true mask, so that a
 silhouette, or a hole, is as sharp as the geometry. It is told the prompt, too: what a polished surface
-mirrors follows from its normals and from what it is made of, finer than latents can say. Lamps to mirror,
-and texture that is finer still, it looks up (`workers.studio.lookups`, `workers.studio.brushing`): it says
-only how they mix and how strong they are. The room that metal mirrors is looked up, too
-(`workers.studio.mirrors`), and laid over what the decoder made of the latents.
+mirrors follows from its normals and from what it is made of, finer than latents can say. Lamps to mirror it
+looks up (`workers.studio.lookups`) and says only how they mix. The room that metal mirrors is looked up, too,
+with the streaks of its brushing (`workers.studio.mirrors`), and laid over what the decoder made of the
+latents.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional
 
-from workers.studio.brushing import TEXTURES, streaks
 from workers.studio.control import FEATURES, MASK, features, fill_in, solid_cells
 from workers.studio.lookups import SHADES, SURFACE_PATTERNS, Lamps, Patterns, picture_places
 from workers.studio.mirrors import Mirrors
@@ -136,13 +135,12 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
     """See the module. Latents are (B, latent_channels, H/16, W/16); pixels are in -1..1."""
 
     @register_to_config
-    def __init__(  # noqa: PLR0913, PLR0917 - diffusers saves the arguments as the configuration
+    def __init__(
         self,
         latent_channels: int = 16,
         widths: tuple[int, ...] = (16, 32, 64, 96),
         core_width: int = 128,
         full_width: int = 8,
-        brushed: bool = False,
         text_width: int = 0,
         lamp_counts: tuple[int, int] = (0, 0),
         pattern_count: int = 0,
@@ -169,11 +167,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         self.lamps = Lamps(*lamp_counts, CODE) if shades else None
         self.patterns = Patterns(pattern_count, text_width) if pattern_count else None
         self.mirrors = Mirrors(*mirror_counts, text_width) if all(mirror_counts) else None
-        self.brush = nn.Conv2d(w2, TEXTURES, 3, padding=1) if brushed else None
         with torch.no_grad():
-            if self.brush is not None and self.brush.bias is not None:
-                self.brush.weight.mul_(0.1)
-                self.brush.bias.fill_(0.02)
             for last in (self.half_out, self.full_out):
                 last.weight.mul_(0.1)
                 assert last.bias is not None
@@ -199,8 +193,8 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
 
         `text` are the prompt's states (B, tokens, width), for a decoder that reads them.
         """
-        smooth, texture = self.decode_apart(latents, control, text)
-        return smooth + texture
+        smooth, pattern = self.decode_apart(latents, control, text)
+        return smooth + pattern
 
     def decode_apart(
         self,
@@ -209,7 +203,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         text: torch.Tensor | None = None,
         places: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The picture without its procedural texture, and what that adds to it, both (B, 3, H, W).
+        """The picture without its patterns, and what those add to it, both (B, 3, H, W).
 
         `places` (B, 2, H, W) are the pixels' places in the whole picture, for a crop of one.
         """
@@ -246,8 +240,7 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
             mirrored, weight = self.mirrors(text, control, places)
             on_top = on_top + weight * (mirrored - on_top)
         smooth = mask * on_top + (1 - mask) * layers[:, 3:]
-        texture = self._texture(h, control, (on_top, layers[:, 3:]))
-        return smooth, texture + self._pattern(text, control, places, (on_top, layers[:, 3:]))
+        return smooth, self._pattern(text, control, places, (on_top, layers[:, 3:]))
 
     def _said(self, code: torch.Tensor | None) -> Sequence[torch.Tensor | None]:
         if self.wording is None or code is None:
@@ -264,17 +257,6 @@ class StudioAutoencoder(ModelMixin, ConfigMixin):
         if code is None:
             return [control.new_zeros(len(control), SHADES, *control.shape[-2:])]
         return [self.lamps(code, control, places)]
-
-    def _texture(
-        self, h: torch.Tensor, control: torch.Tensor, layers: tuple[torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor:
-        """Streaks and grain on the part as strong as features (B, C, H/2, W/2) say, in its tint."""
-        if self.brush is None:
-            return torch.zeros_like(layers[0])
-        strength = functional.interpolate(
-            self.brush(h), scale_factor=2.0, mode="bilinear", align_corners=False
-        )
-        return _tinted(strength * streaks(control), layers[0])
 
     def _pattern(
         self,

@@ -1,8 +1,6 @@
-"""Procedural streaks and grain on the part, for the decoder to put where a surface is brushed or rough.
-
-Latents cannot hold texture as fine as a pixel. The decoder is offered two noises instead, and learns where
-the appearance calls for them: streaks that follow the surface, by line integral convolution (Cabral and
-Leedom 1993) of white noise along the brushing direction, and grain without a direction.
+"""Procedural streaks on the part, for brushed and machined metal: latents cannot hold what is as fine as a
+pixel. They follow the surface, by line integral convolution (Cabral and Leedom 1993) of white noise along the
+brushing direction.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from torch.nn import functional
 
 from workers.studio.control import MASK
 
-TEXTURES = 2
 TAPS = 21  # samples on either side of a pixel together
 REACH = 1 / 36  # of the picture's width, to either side
 # The part's axes as a camera in the isometric view sees them. Other views are brushed along other lines.
@@ -20,26 +17,26 @@ AXIS_X, AXIS_Y, AXIS_UP = (0.707, -0.354, 0.612), (0.707, 0.354, -0.612), (0.0, 
 
 
 def streaks(control: torch.Tensor) -> torch.Tensor:
-    """Streaks and grain (B, 2, H, W) of about -1..1 from a control tensor (B, 8, H, W); zero off the part.
+    """Streaks (B, 1, H, W) of about -1..1 from a control tensor (B, 8, H, W); zero off the part.
 
     The noise is always the same for one size, so that the same part is brushed alike in every picture.
     """
     batch, _, height, width = control.shape
     generator = torch.Generator().manual_seed(height * 8191 + width)
-    noise = torch.randn(1, 2, height, width, generator=generator).to(control)
+    noise = torch.randn(1, 1, height, width, generator=generator).to(control)
     offsets = _direction(control[:, :3]) * (REACH * 2)  # pixels of a picture are 2 wide in `grid_sample`
     rows, columns = (
         (torch.arange(n, device=control.device, dtype=control.dtype) + 0.5) / n * 2 - 1
         for n in (height, width)
     )
     place = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)], -1)
-    white = noise[:, :1].expand(batch, -1, -1, -1)
+    white = noise.expand(batch, -1, -1, -1)
     total = torch.zeros_like(control[:, :1])
     for step in torch.linspace(-1, 1, TAPS).tolist():
         at = place + step * offsets.permute(0, 2, 3, 1)
         total = total + functional.grid_sample(white, at, padding_mode="reflection", align_corners=False)
-    grain = functional.avg_pool2d(noise[:, 1:], 3, 1, 1).expand(batch, -1, -1, -1)
-    return torch.cat([total / TAPS**0.5, grain * 1.5], 1) * control[:, MASK : MASK + 1]
+    apart = min(TAPS, 2 * REACH * width + 1)  # of the samples: in small pictures they share pixels
+    return total / TAPS * apart**0.5 * control[:, MASK : MASK + 1]
 
 
 def surface_axes(normal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

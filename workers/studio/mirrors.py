@@ -15,11 +15,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from workers.studio.brushing import streaks
 from workers.studio.control import EDGES, MASK, OCCLUSION
 from workers.studio.lookups import LAMP_PX, TAN_HALF_VIEW, disc_places, sample
 
 STRAIGHT, SHOULDER = 0.8, 0.2  # of the tone map of the training pictures
 ACROSS_PX = 7  # from how far around an edge its light is taken: a normal between two faces mirrors neither
+LEAST_STREAKED = 0.004  # what is less is not seen, and not made
 OCCLUDED = 0.35  # of the reflected light, where nothing of the room is seen: the part mirrors itself
 
 
@@ -32,8 +34,9 @@ def toned(light: torch.Tensor) -> torch.Tensor:
 
 class Mirrors(nn.Module):
     """Rooms (L, R * 3, n, n) of the lights at the roughnesses, in linear light; horizon (R, n, n): the share
-    of the lobe that meets the ground; grounds (L, G, 3): what those send back; tints (M, 3) and roughness
-    (M, R) of the metals. `strength` (1,) is how much of the metal's picture is looked up.
+    of the lobe that meets the ground; grounds (L, G, 3): what those send back; of the metals, tints (M, 3),
+    roughness (M, R) and streaked (M,), the deviation of the light by streaks. `strength` (1,) is how much of
+    the metal's picture is looked up.
     """
 
     rooms: torch.Tensor
@@ -41,6 +44,7 @@ class Mirrors(nn.Module):
     grounds: torch.Tensor
     tints: torch.Tensor
     roughness: torch.Tensor
+    streaked: torch.Tensor
     strength: torch.Tensor
 
     def __init__(self, lights: int, levels: int, grounds: int, metals: int, text_width: int) -> None:
@@ -50,6 +54,7 @@ class Mirrors(nn.Module):
         self.register_buffer("grounds", torch.zeros(lights, grounds, 3))
         self.register_buffer("tints", torch.zeros(metals, 3))
         self.register_buffer("roughness", torch.zeros(metals, levels))
+        self.register_buffer("streaked", torch.zeros(metals))
         self.register_buffer("strength", torch.zeros(1))
         self.counts = (metals + 1, lights, grounds)  # the last of the metals: none
         self.read = nn.Linear(2 * text_width, sum(self.counts))
@@ -89,10 +94,19 @@ class Mirrors(nn.Module):
         # 4. What comes back: more at grazing angles (Schlick 1994), less where the part hides the room
         grazing = (1 - facing) ** 5
         tint = tint[..., None, None]
+        light_back = seen * (tint + (1 - tint) * grazing) * (1 + self._brushed(share, is_metal, control))
         open_ = OCCLUDED + (1 - OCCLUDED) * control[:, OCCLUSION : OCCLUSION + 1]
         mask = control[:, MASK : MASK + 1]
-        made = _mended(toned(seen * (tint + (1 - tint) * grazing) * open_), control) * 2 - 1
+        made = _mended(toned(light_back * open_), control) * 2 - 1
         return made, mask * (self.strength * is_metal).view(-1, 1, 1, 1)
+
+    def _brushed(self, share: torch.Tensor, is_metal: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        """By how much more or less (B, 1, H, W) the metals of these shares (B, M) send back, by their
+        streaks."""
+        depth = share @ self.streaked * is_metal
+        if float(depth.max()) < LEAST_STREAKED:
+            return torch.zeros_like(control[:, :1])
+        return depth.view(-1, 1, 1, 1) * streaks(control)
 
 
 def _mended(made: torch.Tensor, control: torch.Tensor) -> torch.Tensor:

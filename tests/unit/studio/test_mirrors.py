@@ -23,7 +23,7 @@ def mirrors() -> Mirrors:
     """Rooms and metals, with readers that name nothing yet."""
     made = Mirrors(*COUNTS, 4)
     for kept, found in zip(
-        (made.rooms, made.horizon, made.grounds, made.tints, made.roughness),
+        (made.rooms, made.horizon, made.grounds, made.tints, made.roughness, made.streaked),
         (*mirrored_rooms(), *metal_tables()),
         strict=True,
     ):
@@ -47,7 +47,8 @@ def test_tones_are_those_of_the_training_pictures() -> None:
 
 
 def test_metals_have_their_lobes() -> None:
-    tints, rough = metal_tables()
+    tints, rough, streaked = metal_tables()
+    assert [bool(depth) for depth in streaked] == [finish in ("brushed", "machined") for _, finish in KINDS]
     assert tints.shape == (len(KINDS), 3)
     torch.testing.assert_close(rough.sum(1), torch.ones(len(KINDS)))
     blasted = rough[KINDS.index(("aluminium", "blasted"))]
@@ -80,6 +81,16 @@ def test_nothing_is_mirrored_by_what_is_no_metal_nor_off_the_part(mirrors: Mirro
     assert weight[..., :32].min() > 0.99
     assert not weight[..., 32:].any()
     assert not mirrors(states, torch.zeros(1, CHANNELS, 64, 64), PLACES)[1].any()
+
+
+def test_brushed_metal_is_streaked_where_polished_metal_is_even(mirrors: Mirrors) -> None:
+    states, spread = torch.zeros(1, 3, 4), {}
+    for finish in ("brushed", "machined", "polished"):
+        naming(mirrors, ("steel", finish))
+        made = mirrors(states, face((0.2, 0.5, 0.85)), PLACES)[0]
+        spread[finish] = float(made.diff(dim=2).abs().mean())
+    assert spread["brushed"] > 1.5 * spread["machined"]
+    assert spread["machined"] > 1.3 * spread["polished"]
 
 
 def test_faces_that_look_elsewhere_mirror_something_else(mirrors: Mirrors) -> None:

@@ -37,13 +37,10 @@ from workers.studio.training.start import adopt, starting_point
 from workers.studio.training.text import load_text, tokenize
 
 PREDICTED, TRUE, BLURRED = 0.68, 0.78, 0.88  # cumulative shares; the rest is noised
-TEXTURE = 4.0  # weight
-TEXTURE_SCALES = 3
-GROUND_TEXTURE = 0.5  # of the ground's texture beside the part's
 FULL_SIZE = 0.6  # share of the batches
 SAVE_EVERY_S = 60.0
-# What only mixes lamps and sets strengths is nearly linear, and learns faster than the rest.
-LOOKED_UP, QUICKER = ("lamps.", "brush."), 4.0
+# What only mixes lamps is nearly linear, and learns faster than the rest.
+LOOKED_UP, QUICKER = "lamps.", 4.0
 
 
 def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
@@ -52,7 +49,6 @@ def new_autoencoder(config: TrainingConfig) -> StudioAutoencoder:
     made = StudioAutoencoder(
         config.latent_channels,
         widths,
-        brushed=True,
         text_width=config.text_width,
         lamp_counts=(MIRRORED, DIFFUSE) if config.decoder_lamps else (0, 0),
         pattern_count=len(CALLS),
@@ -268,36 +264,6 @@ def decoder_loss(made: torch.Tensor, wanted: torch.Tensor, control: torch.Tensor
     return loss
 
 
-def texture_loss(texture: torch.Tensor, missing: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
-    """How far the texture is from being as strong as what the smooth picture misses of the true one.
-
-    Compared are the local means of the gradients' sizes, along x and along y and at three scales, away from
-    the part's edges, on it and around it apart: texture has to have the right strength, grain and direction,
-    not the right places.
-    """
-    loss = texture.new_zeros(())
-    mask, edges = control[:, MASK : MASK + 1], control[:, EDGES : EDGES + 1]
-    for scale in range(TEXTURE_SCALES):
-        if scale:
-            texture, missing, mask, edges = (
-                functional.avg_pool2d(one, 2) for one in (texture, missing, mask, edges)
-            )
-        away = 1 - functional.max_pool2d(edges, 7 if not scale else 3, 1, 3 if not scale else 1)
-        sizes = [
-            [one.mean(1, keepdim=True).diff(dim=axis).abs()[..., -mask.shape[2] + 1 :, -mask.shape[3] + 1 :]
-             for one in (texture, missing)]
-            for axis in (2, 3)
-        ]  # fmt: skip
-        window = 11 if not scale else 7
-        for weight, share in ((mask * away, 1.0), ((1 - mask) * away, GROUND_TEXTURE)):
-            inner = weight[..., 1:, 1:]
-            mass = functional.avg_pool2d(inner, window, 4) + 1e-3
-            for made, wanted in sizes:
-                near = [functional.avg_pool2d(one * inner, window, 4) / mass for one in (made, wanted)]
-                loss = loss + share * ((near[0] - near[1]).abs() * mass).mean() / TEXTURE_SCALES
-    return loss
-
-
 def train_decoder(config: TrainingConfig) -> None:
     """Train until the minutes are used up, first by regression alone; goes on from its checkpoint."""
     torch.manual_seed(config.seed)
@@ -375,19 +341,16 @@ class _Run:
             self.save()
 
     def _loss(self, crop: Crop, *, adversarial: bool) -> torch.Tensor:
-        """Of the smooth picture and, at full size, of the texture that it lacks, and what the critic says."""
+        """Of the picture without its patterns, and what the critic says of pictures of full size."""
         with torch.no_grad():
             ids = tokenize(self.tokenizer, crop.captions, self.tokens).to(self.device)
             states = self.text(ids)[0]
-        smooth, texture = self.model.decode_apart(crop.latents, crop.control, states, crop.places)
+        smooth, pattern = self.model.decode_apart(crop.latents, crop.control, states, crop.places)
         loss = decoder_loss(smooth, crop.pixels, crop.control)
-        if crop.pixels.shape == smooth.shape:
-            missing = crop.pixels - smooth.detach()
-            loss = loss + TEXTURE * texture_loss(texture, missing, crop.control)
-            if adversarial:
-                made = smooth + texture
-                self.adversary.learn(crop.pixels, made, crop.control)
-                loss = loss + self.adversary.loss(made, crop.control, loss, self.model.full_out.weight)
+        if adversarial and crop.pixels.shape == smooth.shape:
+            made = smooth + pattern
+            self.adversary.learn(crop.pixels, made, crop.control)
+            loss = loss + self.adversary.loss(made, crop.control, loss, self.model.full_out.weight)
         return loss
 
     def save(self) -> None:

@@ -47,6 +47,8 @@ FINISHES: dict[str, tuple[str, ...]] = {
     "titanium": ("brushed", "blasted", "plain"),
 }
 ROUGHNESS = {"polished": 0.12, "brushed": 0.26, "machined": 0.21, "blasted": 0.45, "plain": 0.28}
+STREAK_DEPTH = {"brushed": 0.3, "machined": 0.16}  # of the colour, from the darkest to the lightest streak
+STREAK_DEVIATION = 0.2  # of the streaks' noise, which is 0 to 1
 KINDS: dict[str, float] = {
     "aluminium": 22, "steel": 13, "brass": 9, "copper": 7, "bronze": 3, "titanium": 3, "chrome": 4, "gold": 3,
     "silver": 2, "black_oxide": 3, "cast_iron": 3, "cast_aluminium": 3, "rust": 7, "galvanised": 3,
@@ -153,7 +155,7 @@ def _metal(rng: Random, kind: str) -> Surface:
         streaks = tiled_noise(rng, (96, 1), 2)
     elif finish == "machined":
         streaks = tiled_noise(rng, (48, 1), 1)
-    depth = {"brushed": 0.3, "machined": 0.16}.get(finish or "", 0.0)
+    depth = STREAK_DEPTH.get(finish or "", 0.0)
     colour = (base * (1 - depth / 2 + depth * streaks[..., None])).astype(np.float32)
     wanted = rough * (0.85 + 0.3 * streaks)
     names: dict[str, str | None] = {"kind": kind, "finish": finish, "colour": None}

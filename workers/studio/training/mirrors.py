@@ -32,6 +32,8 @@ from workers.studio.training.looks import (
     LIGHTS,
     METALS,
     SOLID,
+    STREAK_DEPTH,
+    STREAK_DEVIATION,
     draw_floor,
     draw_light,
     floor_colour,
@@ -83,13 +85,14 @@ def mirrored_rooms() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return rooms.flatten(1, 2).contiguous(), every[:, -1], torch.from_numpy(grounds.astype(np.float32))
 
 
-def metal_tables() -> tuple[torch.Tensor, torch.Tensor]:
-    """Tints (M, 3), and how the lobes mix (M, R), of `KINDS`."""
+def metal_tables() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tints (M, 3), how the lobes mix (M, R), and the streaks' deviation (M,), of `KINDS`."""
     tints = torch.tensor([METALS[kind] for kind, _ in KINDS])
     lobes = np.log(LOBES)
     place = [np.interp(2 * np.log(metal_roughness(*one)), lobes, np.arange(len(LOBES))) for one in KINDS]
     away = torch.tensor(np.array(place))[:, None] - torch.arange(len(LOBES))
-    return tints, (1 - away.abs()).clamp_min(0).float()
+    streaked = [STREAK_DEPTH.get(finish or "", 0.0) * STREAK_DEVIATION for _, finish in KINDS]
+    return tints, (1 - away.abs()).clamp_min(0).float(), torch.tensor(streaked)
 
 
 def fit_mirrors(config: TrainingConfig, count: int = 5000) -> tuple[float, float, float]:
@@ -97,7 +100,14 @@ def fit_mirrors(config: TrainingConfig, count: int = 5000) -> tuple[float, float
     whose metal (or that there is none), light and ground are read."""
     mirrors = Mirrors(*COUNTS, config.text_width)
     for kept, made in zip(
-        (mirrors.rooms, mirrors.horizon, mirrors.grounds, mirrors.tints, mirrors.roughness),
+        (
+            mirrors.rooms,
+            mirrors.horizon,
+            mirrors.grounds,
+            mirrors.tints,
+            mirrors.roughness,
+            mirrors.streaked,
+        ),
         (*mirrored_rooms(), *metal_tables()),
         strict=True,
     ):
