@@ -50,7 +50,7 @@ def test_the_baselines_stand_beside(found: dict[str, Any]) -> None:
     assert found["baselines"]["path_traced"]["ssim"] == 1
     assert found["baselines"]["path_traced"]["delta_e_part"] == 0
     assert found["baselines"]["path_traced"]["edges_explained"] == 1
-    assert found["edge_precision"] <= found["edges_explained"] < 1
+    assert 0 < found["edge_precision"] <= found["edges_explained"] <= 1
     assert found["baselines"]["rasterised"]["silhouette_iou"] > 0.99
 
 
