@@ -7,10 +7,11 @@ error of ours comes out as {"error": {code, message, remedy}} and exit code 1.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -110,18 +111,21 @@ TOOLS: dict[str, Callable[[dict[str, Any]], Answer]] = {
 }
 
 
-def main(names: list[str]) -> int:
-    """Run the tool of that name; the exit code."""
+def main(names: list[str], answers: TextIO) -> int:
+    """Run the tool of that name, write what it answers; the exit code."""
     try:
         if len(names) != 1 or names[0] not in TOOLS:
             raise InvalidInputError(f"Name one tool: {', '.join(TOOLS)}.")
         answer = TOOLS[names[0]](json.load(sys.stdin))
     except MfgvizError as error:
-        json.dump({"error": error.as_json()}, sys.stdout)
+        json.dump({"error": error.as_json()}, answers)
         return 1
-    json.dump(answer, sys.stdout)
+    json.dump(answer, answers)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # What libraries print (OpenCASCADE does, to the console) is no part of the answer.
+    with os.fdopen(os.dup(1), "w") as answers_:
+        os.dup2(2, 1)
+        sys.exit(main(sys.argv[1:], answers_))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,22 @@ def test_tables_have_a_row_for_each_figure_and_each_defect(found: dict[str, Any]
     assert rows["ssim"]["bar"] == 0.88
     assert rows["ssim"]["path_traced"] == 1
     assert {row["defect"] for row in defects(found)} == set(found["fidelity_auc"])
+
+
+def test_what_libraries_print_is_no_part_of_a_tool_s_answer() -> None:
+    printing = """
+import os, runpy, sys
+from workers import devices
+choose = devices.choose_device
+devices.choose_device = lambda wanted: (os.write(1, b"** WorkSession **"), choose(wanted))[1]
+sys.argv = ["workers", "device"]
+runpy.run_module("workers", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", printing], input="{}", capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["dtype"]
+    assert "WorkSession" in done.stderr
 
 
 def test_a_model_that_is_not_recorded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
