@@ -59,7 +59,7 @@ REASONS = {
     "classifier_kid": "needs three pictures at least",
     **dict.fromkeys(
         ("inception_fid", "inception_kid", "inception_is"),
-        "needs Inception's weights, which do not ship: --inception",
+        "needs Inception's weights, which do not ship (--inception), and three pictures at least",
     ),
     "share_of_peak": "only measured where the model works on the CPU",
     "colour_obedience_captions": "none of the captions names a paint",

@@ -126,9 +126,9 @@ def modulated(features_: torch.Tensor, said: torch.Tensor | None) -> torch.Tenso
     return features_ * (1 + scale) + shift
 
 
-def _tinted(texture: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
-    """The sum of textures (B, T, H, W) as a change of a layer (B, 3, H, W) in -1..1."""
-    return texture.sum(1, keepdim=True) * (layer.detach() + 1)
+def _tinted(pattern: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
+    """The sum of patterns (B, T, H, W) as a change of a layer (B, 3, H, W) in -1..1."""
+    return pattern.sum(1, keepdim=True) * (layer.detach() + 1)
 
 
 class StudioAutoencoder(ModelMixin, ConfigMixin):

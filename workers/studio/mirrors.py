@@ -104,7 +104,8 @@ class Mirrors(nn.Module):
         """By how much more or less (B, 1, H, W) the metals of these shares (B, M) send back, by their
         streaks."""
         depth = share @ self.streaked * is_metal
-        if float(depth.max()) < LEAST_STREAKED:
+        depth = torch.where(depth < LEAST_STREAKED, 0, depth)  # also in company that is brushed
+        if not depth.any():
             return torch.zeros_like(control[:, :1])
         return depth.view(-1, 1, 1, 1) * streaks(control)
 

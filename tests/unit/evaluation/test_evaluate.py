@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mfgviz import models, schema
+from mfgviz import models, schema, toolbox
 from mfgviz.cli.evaluation import defects, figures
+from mfgviz.errors import InvalidModelError
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
 from workers.evaluation.bars import BARS
@@ -31,8 +32,6 @@ KEYS = (
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the worker side answers for two parts."""
-    from mfgviz import toolbox
-
     folder = tmp_path_factory.mktemp("sheets")
     spec = models.bundled_spec()
     asked = {"spec": spec.as_json(), "quick": True, "cases": 2, "out_dir": str(folder)}
@@ -74,6 +73,14 @@ def test_tables_have_a_row_for_each_figure_and_each_defect(found: dict[str, Any]
     assert rows["ssim"]["bar"] == 0.88
     assert rows["ssim"]["path_traced"] == 1
     assert {row["defect"] for row in defects(found)} == set(found["fidelity_auc"])
+
+
+def test_inception_s_weights_are_looked_at_before_anything_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "inception.safetensors"
+    path.write_bytes(b"no weights")
+    asked = {"spec": models.bundled_spec().as_json(), "quick": True, "cases": 1, "inception": str(path)}
+    with pytest.raises(InvalidModelError, match="cannot be read as safetensors"):
+        toolbox.run_tool("evaluate-model", asked)
 
 
 def test_what_libraries_print_is_no_part_of_a_tool_s_answer() -> None:

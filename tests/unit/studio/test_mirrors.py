@@ -93,6 +93,16 @@ def test_brushed_metal_is_streaked_where_polished_metal_is_even(mirrors: Mirrors
     assert spread["machined"] > 1.3 * spread["polished"]
 
 
+def test_a_hint_of_brushing_shows_nothing_in_brushed_company_either(mirrors: Mirrors) -> None:
+    control = face((0.2, 0.5, 0.85)).expand(2, -1, -1, -1)
+    shares = torch.zeros(2, len(KINDS))
+    shares[:, KINDS.index(("steel", "polished"))] = torch.tensor([0.0, 0.97])
+    shares[:, KINDS.index(("steel", "brushed"))] = torch.tensor([1.0, 0.03])
+    made = mirrors._brushed(shares, torch.ones(2), control)
+    assert made[0].std() > 0.02
+    assert not made[1].any()
+
+
 def test_faces_that_look_elsewhere_mirror_something_else(mirrors: Mirrors) -> None:
     states = torch.zeros(1, 3, 4)
     naming(mirrors, ("chrome", None))

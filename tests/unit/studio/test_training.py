@@ -192,8 +192,8 @@ def test_a_stranger_is_laid_on_the_word_that_it_means() -> None:
 def test_colour_names_go_to_the_paint_that_looks_like_them() -> None:
     assert nearest_paint("firebrick") == "red"
     assert nearest_paint("forest green") == "green"
+    assert nearest_paint("medium blue") == "blue"
     assert nearest_paint("royal blue") == "blue"
-    assert nearest_paint("dark blue") == "navy"
     rng = np.random.default_rng(2)
     words = {"kind": "paint", "finish": None, "colour": "red", "light": "studio", "floor": "white"}
     entry = {"family": "gear", "words": words}

