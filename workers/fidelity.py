@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workers.judge.inputs import judge_input
+from workers.judge.inputs import beside, judge_input
 from workers.judge.network import INVENTED, MISSING, STRIDE, SURFACE, JudgeNetwork, both_ways
 from workers.judge.pooling import Calibration, pooled
 from workers.judge.regions import EDGE, Feature, find_features
+from workers.studio.control import CHANNELS
 
 if TYPE_CHECKING:
     from workers.studio.control import Maps
@@ -145,8 +146,8 @@ def local_answers(image: NDArray[np.uint8], maps: Maps) -> Cells:
 
 def _fits_mirrored(using: Judge, inputs: torch.Tensor, probability: float) -> bool:
     """Whether the picture's mirror image shows the part better, and well enough to be meant."""
-    turned = torch.cat([inputs[:, :3].flip(-1), inputs[:, 3:]], 1)
-    return using.look(turned)[0] > max(SURE, 2 * probability)
+    control = inputs[:, 3 : 3 + CHANNELS]
+    return using.look(beside(inputs[:, :3].flip(-1), control))[0] > max(SURE, 2 * probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class _Seen:
 
     @classmethod
     def of(cls, inputs: torch.Tensor, answers: Cells, scale: float) -> _Seen:
-        control = inputs[0, 3:].numpy()
+        control = inputs[0, 3 : 3 + CHANNELS].numpy()
         depth, mask, edges = control[3], control[4], control[5]
         cells = _blocks(mask).mean((1, 3))
         drawn = _blocks(edges).max((1, 3)) > EDGE

@@ -41,8 +41,8 @@ BARS = {
 }
 FIDELITY_BAR = Bar(0.97, 0.99)
 KEYS = (
-    "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall",
-    "hole_recall", "depth_order", "ssim", "colour_obedience", "colour_obedience_captions",
+    "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edge_precision_even", "edges_explained",
+    "edge_recall", "hole_recall", "depth_order", "ssim", "colour_obedience", "colour_obedience_captions",
     "material_obedience", "delta_e_part", "delta_e_floor", "family_gap", "diversity_over_seeds",
     "difference_over_views", "classifier_fid", "classifier_kid", "classifier_is", "inception_fid",
     "inception_kid", "inception_is", "seconds_512", "seconds_sampling", "share_of_peak", "folder_mb",
@@ -62,6 +62,7 @@ REASONS = {
         "needs Inception's weights, which do not ship (--inception), and three pictures at least",
     ),
     "share_of_peak": "only measured where the model works on the CPU",
+    "edge_precision_even": "none of the parts measured is of a material without pattern",
     "colour_obedience_captions": "none of the captions names a paint",
     "depth_order": "no view shows one surface before another",
 }

@@ -146,6 +146,10 @@ class _Progress:
             sys.stderr.flush()
 
 
+# Materials without a pattern and without clear reflections: nothing but shape and shadow draws edges on them.
+EVEN = frozenset({"paint", "powder", "plastic", "translucent", "rubber", "ceramic"})
+
+
 # -- figures of a set of pictures
 # -----------------------------------------------------------------------------
 def _figures(
@@ -160,6 +164,8 @@ def _figures(
         if not one.case.held_out:
             continue
         tally.add("edge_precision", precision)
+        if one.case.words["kind"] in EVEN:
+            tally.add("edge_precision_even", precision)
         tally.add("edge_recall", recall)
         edges = one.maps.edges > EDGE
         tally.add("edges_explained", explained_edges(made, edges, truth, around_part(mask)))
@@ -177,8 +183,9 @@ def _figures(
             open_, every = open_holes(shown, mask)
             holes = [holes[0] + open_, holes[1] + every]
     names = (
-        "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edges_explained", "edge_recall",
-        "ssim", "delta_e_part", "delta_e_floor", "colour_obedience_captions",
+        "silhouette_iou", "boundary_f1", "edge_f1", "edge_precision", "edge_precision_even",
+        "edges_explained", "edge_recall", "ssim", "delta_e_part", "delta_e_floor",
+        "colour_obedience_captions",
     )  # fmt: skip
     seen, unseen = tally.mean("seen_edge_f1"), tally.mean("edge_f1")
     gap = None if seen is None or unseen is None else round(unseen - seen, 4)

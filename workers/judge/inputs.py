@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from workers.judge.lighting import colours_by_facing, unexplained
 from workers.judge.network import MULTIPLE
 from workers.studio.control import DEPTH, EDGES, MASK, Maps, control_tensor
 
@@ -22,10 +23,18 @@ def working_size(height: int, width: int) -> tuple[int, int]:
 
 
 def judge_input(image: NDArray[np.uint8], maps: Maps) -> torch.Tensor:
-    """(1, 11, h, w) for the network, from uint8 (H, W, 3) and maps of the same size."""
+    """(1, 14, h, w) for the network, from uint8 (H, W, 3) and maps of the same size."""
     size = working_size(*image.shape[:2])
     colours = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-    return torch.cat([_resized(colours, size), working_control(control_tensor(maps), size)], 1)
+    return beside(_resized(colours, size), working_control(control_tensor(maps), size))
+
+
+def beside(colours: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+    """(B, 14, H, W): whole pictures (B, 3, H, W) in 0 to 1, a control tensor, and what of the colours the
+    light does not explain."""
+    return torch.cat(
+        [colours, control, unexplained(colours, control, colours_by_facing(colours, control))], 1
+    )
 
 
 def working_control(control: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -14,8 +14,8 @@ from torch.nn import functional
 MISSING, INVENTED, SURFACE = 0, 1, 2
 ANSWERS = 3
 STRIDE = 2
-# Red, green, blue, and the eight channels of a control tensor.
-INPUTS = 11
+# Red, green, blue, the eight channels of a control tensor, and of each colour what light does not explain.
+INPUTS = 14
 # What `compared` adds.
 COMPARISONS = 8
 NEAR_PX = 2
@@ -72,9 +72,9 @@ class Block(nn.Module):
 
 
 class JudgeNetwork(nn.Module):
-    """(B, 11, H, W) to logits (B, 3, H/2, W/2). Colours and maps in 0 to 1, normals in -1 to 1."""
+    """(B, 14, H, W) to logits (B, 3, H/2, W/2). Colours and maps in 0 to 1, normals in -1 to 1."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 28, 48, 72)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 112)) -> None:
         super().__init__()
         full, half, quarter, eighth = widths
         self.stem = nn.Conv2d(INPUTS + COMPARISONS, full, 3, padding=1)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from scipy import ndimage
 
+from workers.geometry.maps import control_maps
+from workers.geometry.reading import read_mesh
 from workers.judge.pooling import fit
-from workers.studio.training.judge import LOUDEST, hard_loss
+from workers.studio.control import control_tensor
+from workers.studio.training.cameras import draw_camera
+from workers.studio.training.defects import plant_several, scene_of
+from workers.studio.training.families import FAMILIES
+from workers.studio.training.judge import LOUDEST, hard_loss, visible_px
+from workers.studio.training.judge_data import targets
+from workers.studio.training.maps import product_camera, to_bytes
+from workers.studio.training.pairs import LEAST_CHANGED_PX, changed
+from workers.studio.training.solids import write_step
 
 
 def test_loud_places_count_where_nothing_differs() -> None:
@@ -25,6 +38,55 @@ def test_a_defect_has_to_be_said() -> None:
     answers[:, 0, 5:] = 0
     assert answers.sum() < LOUDEST
     assert hard_loss(quiet, answers) < 0.01  # too little to be seen
+
+
+def test_every_thing_that_differs_has_to_be_said_not_the_loudest_alone() -> None:
+    answers = torch.zeros(1, 3, 32, 32)
+    answers[:, 0, 4:9, 4:9] = answers[:, 0, 20:25, 20:25] = 1
+    one = torch.full((1, 3, 32, 32), -8.0)
+    one[:, 0, 4:9, 4:9] = 8.0
+    both = one.clone()
+    both[:, 0, 20:25, 20:25] = 8.0
+    assert hard_loss(both, answers) < 0.1 < hard_loss(one, answers)
+
+
+def test_pictures_differ_visibly_only_where_the_maps_do_and_not_by_noise() -> None:
+    rng = np.random.default_rng(0)
+    first = np.full((64, 64, 3), 120, np.uint8)
+    noisy = np.clip(first + rng.normal(0, 9, first.shape), 0, 255).astype(np.uint8)
+    where = np.zeros((64, 64), bool)
+    where[30:36, 30:36] = True
+    noise = visible_px(first, noisy, where)
+    noisy[30:36, 30:36] //= 2
+    assert noise < LEAST_CHANGED_PX <= 36 <= visible_px(first, noisy, where)
+    assert visible_px(first, noisy, np.roll(where, 20, 0)) < LEAST_CHANGED_PX
+
+
+def test_maps_that_differ_by_specks_alone_do_not_differ() -> None:
+    one = np.full((8, 32, 32), 128, np.uint8)
+    other = one.copy()
+    other[0, ::6, ::6] = 255
+    assert not changed(one, other).any()
+    other[0, 10:14, 10:14] = 255
+    assert changed(one, other).sum() == 16
+
+
+def test_several_defects_are_planted_where_the_camera_sees_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    shape = FAMILIES["bracket"](rng)
+    write_step(shape, tmp_path / "a.step")
+    mesh = read_mesh(tmp_path / "a.step", "step")
+    camera = product_camera(draw_camera(rng, mesh.vertices))
+    scene = scene_of(shape, mesh, camera)
+    made = plant_several(scene, rng)
+    assert made is not None
+    write_step(made, tmp_path / "b.step")
+    packed = [
+        to_bytes(control_tensor(control_maps(one, camera, 256, 256))[0])
+        for one in (mesh, read_mesh(tmp_path / "b.step", "step"))
+    ]
+    _, things = ndimage.label(targets(*packed).max(0) > 0, np.ones((3, 3)))
+    assert things >= 2
 
 
 def test_few_pictures_of_a_kind_may_count_as_much_as_many() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,8 @@ Vector = NDArray[np.float64]
 
 KINDS = ("wrong part", "mirrored part", "missing hole", "extra hole", "extra bolt", "shifted pattern",
          "melted edge")  # fmt: skip
+SEVERAL = "several defects"
 LOOK_PX = 256
-TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,19 @@ def plant(kind: str, scene: Scene, rng: Random) -> Shape | None:
     except Exception:  # noqa: BLE001 - the kernel raises its own unexported kinds
         return None
     return None if made is None or made.IsNull() else made
+
+
+def plant_several(scene: Scene, rng: Random) -> Shape | None:
+    """The shape with three to eight small defects of all kinds, so that one picture teaches many; None where
+    fewer than two can be planted."""
+    wanted = rng.choice(list(SEVERAL_KINDS), size=int(rng.integers(3, 9)), p=list(SEVERAL_KINDS.values()))
+    # Edges first: the kernel rounds those of a plain shape best. Places are where they were seen at first.
+    shape, planted = scene.shape, 0
+    for kind in sorted(wanted, key=lambda one: one != "melted edge"):
+        made = plant(str(kind), replace(scene, shape=shape), rng)
+        if made is not None:
+            shape, planted = made, planted + 1
+    return shape if planted > 1 else None
 
 
 # -- holes --------------------------------------------------------------------------------------------------
@@ -253,6 +266,8 @@ def _seen_edges(scene: Scene) -> list[Any]:
     return found
 
 
+# How often each kind is among several: the hardest to see most.
+SEVERAL_KINDS = {"melted edge": 0.4, "extra bolt": 0.25, "extra hole": 0.2, "missing hole": 0.15}
 PLANTERS: dict[str, Callable[[Scene, Random], Shape | None]] = {
     "missing hole": _missing_hole,
     "extra hole": _extra_hole,

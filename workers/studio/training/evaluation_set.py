@@ -20,7 +20,7 @@ from workers.studio.training.captions import COATS, LIGHTS, material_phrase
 from workers.studio.training.captions import FLOORS as FLOOR_WORDS
 from workers.studio.training.judge import visible_px
 from workers.studio.training.maps import product_camera
-from workers.studio.training.pairs import LEAST_CHANGED_PX, PairsConfig, read_cases
+from workers.studio.training.pairs import LEAST_CHANGED_PX, PairsConfig, changed, read_cases
 
 HELD_OUT, SEEN = 66, 14
 # Of how many cases one has the defects whose STEP files are whole other parts.
@@ -102,4 +102,6 @@ def _copy(picture: Path, target: Path) -> None:
 
 def _is_visible(folder: Path, place: int) -> bool:
     one, other = (np.array(Image.open(folder / f"picture-{n}.png")) for n in (0, place))
-    return visible_px(one, other) >= LEAST_CHANGED_PX
+    with np.load(folder / "maps.npz") as archive:
+        differs = changed(*archive["maps"][[0, place]])
+    return visible_px(one, other, differs) >= LEAST_CHANGED_PX

@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 from torch.nn import functional
 
+from workers.judge.inputs import beside
 from workers.judge.measures import around_part, auc, edge_scores, ssim
 from workers.judge.network import JudgeNetwork, both_ways
 from workers.judge.pooling import Calibration, fit, pooled
@@ -27,7 +29,13 @@ from workers.studio.control import CLAY, EDGES, MASK
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.judge_data import EDGE, Genuine, PairsData, draw_batch, draw_whole
 from workers.studio.training.maps import from_bytes
-from workers.studio.training.pairs import LEAST_CHANGED_PX, PairsConfig, changed, read_cases
+from workers.studio.training.pairs import (
+    LEAST_CHANGED_PX,
+    PairsConfig,
+    changed,
+    is_kept_back,
+    read_cases,
+)
 
 LOUDEST = 12  # places of a whole picture that count once more
 HARD = 0.3  # weight of these
@@ -46,7 +54,6 @@ class JudgeConfig:
     learning_rate: float = 1.5e-3
     begin: Path | None = None
     seed: int = 5
-    threads: int = 1
 
 
 def loss_of(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -59,24 +66,31 @@ def loss_of(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
 
 
 def hard_loss(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of each picture's loudest places away from what differs, and of the loudest within it.
+    """Cross-entropy of each picture's loudest places away from what differs, and of the loudest within each
+    thing that differs.
 
-    Answers are smoothed as `pooled` does. Where fewer than LOUDEST places differ nothing needs to be loud.
+    Answers are smoothed as `pooled` does. What differs in fewer than LOUDEST places need not be loud.
     """
-    smooth = functional.avg_pool2d(logits, 3, 1, 1, count_include_pad=False).flatten(1)
-    near = functional.max_pool2d(answers, 5, 1, 2).flatten(1) > 0.5
-    false = smooth.masked_fill(near, -30).topk(LOUDEST, 1).values
-    within = smooth.masked_fill(answers.flatten(1) < 0.5, -30).topk(LOUDEST, 1).values
-    differs = (within[:, -1] > -30).float()
-    missed = (functional.softplus(-within).mean(1) * differs).sum() / differs.sum().clamp_min(1)
-    return functional.softplus(false).mean() + missed
+    smooth = functional.avg_pool2d(logits, 3, 1, 1, count_include_pad=False)
+    near = functional.max_pool2d(answers, 5, 1, 2) > 0.5
+    false = smooth.masked_fill(near, -30).flatten(1).topk(LOUDEST, 1).values
+    missed = []
+    for said, wanted in zip(smooth, answers > 0.5, strict=True):
+        things, count = ndimage.label(wanted.any(0).numpy(), np.ones((3, 3)))
+        for number in range(1, count + 1):
+            within = said[wanted & torch.from_numpy(things == number)]
+            if len(within) >= LOUDEST:
+                missed.append(functional.softplus(-within.topk(LOUDEST).values).mean())
+    loud = functional.softplus(false).mean()
+    return loud + torch.stack(missed).mean() if missed else loud
 
 
 def train(run: TrainingConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNetwork:
     """Train for the steps, or until the minutes are used up, from the checkpoint where there is one."""
-    torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    data = PairsData([c for c in read_cases(PairsConfig.of(run), held_out=False) if not _kept_back(c)])
+    data = PairsData(
+        [c for c in read_cases(PairsConfig.of(run), held_out=False) if not is_kept_back(c["folder"].name)]
+    )
     genuine = Genuine(run)
     network = _begun(config.begin)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-3)
@@ -139,35 +153,36 @@ def _save(
     path.with_suffix(".part").rename(path)
 
 
-def _kept_back(case: dict[str, Any]) -> bool:
-    """Every fifth case of the training families is for calibrating alone."""
-    return int(case["folder"].name.rpartition("-")[2]) % 5 == 4
-
-
 # -- from answers to a probability
 # ----------------------------------------------------------------------------
 # How many of the pictures that will be judged are genuine: what makes a probability of the score.
 PRIOR = 0.9
-# Pictures of two versions that differ by this much (of 255) in fewer pixels than LEAST_CHANGED_PX look alike.
+# How far apart two pictures must be (of 255, over 3 by 3 pixels) for a person to see a difference, ...
 VISIBLE_LEVELS = 12
+# ... and how far around what differs in the maps it may show, as its rim or shadow.
+AROUND_PX = 2
+# Defects are counted apart by how many pixels of 256 by 256 show them: from each of these on.
+SIZES_PX = (12, 40, 120, 360)
 
 
 @dataclass(slots=True)
 class Judged:
-    """Pictures beside maps: what was shown, of which kind, and the pooled answers."""
+    """Pictures beside maps: what was shown, of which kind, in how many pixels, and the pooled answers."""
 
     genuine: list[bool]
     kind: list[str]
     source: list[str]
+    shown_px: list[int]
     features: list[NDArray[np.float64]]
     ssim: list[float]
     edges: list[float]
 
 
-def visible_px(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> int:
-    """In how many pixels two pictures differ so that a person sees it."""
-    apart = np.abs(first.astype(int) - second.astype(int)).max(-1)
-    return int((apart > VISIBLE_LEVELS).sum())
+def visible_px(first: NDArray[np.uint8], second: NDArray[np.uint8], where: NDArray[np.bool_]) -> int:
+    """In how many pixels of a place, and right around it, two pictures differ so that a person sees it."""
+    smooth = [ndimage.uniform_filter(one.astype(np.float32), (3, 3, 0)) for one in (first, second)]
+    apart = np.abs(smooth[0] - smooth[1]).max(-1) > VISIBLE_LEVELS
+    return int((apart & ndimage.binary_dilation(where, np.ones((3, 3)), AROUND_PX)).sum())
 
 
 @torch.inference_mode()
@@ -178,7 +193,7 @@ def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines
     their own. Defects that change too few pixels are left out, of the maps or, where both are pictured, of
     the picture.
     """
-    found = Judged([], [], [], [], [], [])
+    found = Judged([], [], [], [], [], [], [])
     for case in cases:
         data = PairsData([case])
         maps, shown = data.maps[0], data.pictures[0]
@@ -192,11 +207,13 @@ def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines
                 if number == 0:
                     beside += [n for n in range(1, len(maps)) if n not in pictures]
                 for told in beside:
-                    other = pictures.get(told)
+                    other, shown_px = pictures.get(told), 0
                     if told != number:
-                        if changed(maps[number], maps[told]).sum() < LEAST_CHANGED_PX:
-                            continue
-                        if other is not None and visible_px(picture, other) < LEAST_CHANGED_PX:
+                        differs = changed(maps[number], maps[told])
+                        shown_px = int(differs.sum())
+                        if other is not None:
+                            shown_px = min(shown_px, visible_px(picture, other, differs))
+                        if shown_px < LEAST_CHANGED_PX:
                             continue
                     _judge_one(network, found, (picture, control[told : told + 1]), baselines=baselines)
                     found.genuine.append(told == number)
@@ -204,6 +221,7 @@ def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines
                         case["versions"][max(number, told)]["kind"] if told != number else "genuine"
                     )
                     found.source.append(source)
+                    found.shown_px.append(shown_px)
     return found
 
 
@@ -212,7 +230,7 @@ def _judge_one(
 ) -> None:
     picture, control = pair
     colours = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    found.features.append(pooled(both_ways(network, torch.cat([colours, control], 1)))[0])
+    found.features.append(pooled(both_ways(network, beside(colours, control)))[0])
     if baselines:
         clay, edges, mask = control[0, CLAY].numpy(), control[0, EDGES].numpy(), control[0, MASK].numpy()
         image = picture.astype(np.float32) / 255
@@ -225,7 +243,7 @@ def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration
 
     Every kind of defect counts alike, however many pictures show it.
     """
-    judged = judge_cases(network, [case for case in cases if _kept_back(case)])
+    judged = judge_cases(network, [case for case in cases if is_kept_back(case["folder"].name)])
     kinds, counts = np.unique(judged.kind, return_counts=True)
     alike = 1 / counts[np.searchsorted(kinds, judged.kind)]
     return fit(np.stack(judged.features), judged.genuine, PRIOR, counts=alike)
@@ -233,9 +251,11 @@ def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration
 
 def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
     """ROC AUC for each kind of defect, of the judge and of two plain measures, for both sources of pictures
-    together and apart, and the share of genuine pictures that are rejected at one half."""
+    together and apart, and by how many pixels show it; and the share of genuine pictures that are rejected at
+    one half."""
     scores = calibration.probability(np.stack(judged.features))
     genuine, kinds, sources = (np.array(one) for one in (judged.genuine, judged.kind, judged.source))
+    shown_px = np.array(judged.shown_px)
     measured = {"fidelity": scores, "ssim": np.array(judged.ssim), "edges": np.array(judged.edges)}
     measured = {name: values for name, values in measured.items() if len(values)}
 
@@ -249,6 +269,11 @@ def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
         row: dict[str, Any] = {"count": int((kinds == kind).sum())}
         row |= {name: areas(kind, values, everything) for name, values in measured.items()}
         row |= {source: areas(kind, scores, sources == source) for source in sorted(set(judged.source))}
+        row["by_shown_px"] = {}
+        for least, most in zip(SIZES_PX, (*SIZES_PX[1:], np.inf), strict=True):
+            within = genuine | ((shown_px >= least) & (shown_px < most))
+            count = int((within & (kinds == kind)).sum())
+            row["by_shown_px"][str(least)] = {"count": count, "fidelity": areas(kind, scores, within)}
         rows[kind] = row | {"rejected": round(float((scores[kinds == kind] < 0.5).mean()), 4)}
     rejects = {
         source: round(float((scores[genuine & (sources == source)] < 0.5).mean()), 4)

@@ -6,6 +6,7 @@ A sample's answer follows from two control maps alone: where their edges and sur
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from workers.judge.lighting import colours_by_facing, unexplained
 from workers.judge.network import STRIDE
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.maps import from_bytes
@@ -77,41 +79,70 @@ def targets(shown: NDArray[np.uint8], told: NDArray[np.uint8]) -> NDArray[np.flo
     return blocks.max((2, 4)).astype(np.float32)
 
 
-Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture (H, W, 3) beside maps (8, H, W), the answer (3, H/2, W/2), and what the whole picture's
+    colours are by facing (3, FACINGS, FACINGS)."""
+
+    picture: NDArray[np.uint8]
+    maps: NDArray[np.uint8]
+    answer: NDArray[np.float32]
+    by_facing: torch.Tensor
+
+    @classmethod
+    def of(cls, picture: NDArray[np.uint8], maps: NDArray[np.uint8], answer: NDArray[np.float32]) -> Sample:
+        """A whole picture."""
+        colours = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+        control = from_bytes(torch.from_numpy(maps)[None])
+        return cls(picture, maps, answer, colours_by_facing(colours.float() / 255, control)[0])
+
+    def cut(self, middle: NDArray[Any], rng: np.random.Generator) -> Sample:
+        """A crop around a place, which lies anywhere within its inner half."""
+        moved = middle + rng.integers(-CROP_PX // 4, CROP_PX // 4 + 1, 2) - CROP_PX // 2
+        row, column = (
+            int(np.clip(m, 0, side - CROP_PX)) // STRIDE * STRIDE
+            for m, side in zip(moved, self.picture.shape[:2], strict=True)
+        )
+        large = (slice(row, row + CROP_PX), slice(column, column + CROP_PX))
+        few = tuple(slice(one.start // STRIDE, one.stop // STRIDE) for one in large)
+        answer = self.answer[:, few[0], few[1]]
+        return Sample(self.picture[large], self.maps[:, large[0], large[1]], answer, self.by_facing)
 
 
 def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
-    """Two samples of one place of one picture, each a picture (H, W, 3), maps (8, H, W) and the answer
-    (3, H/2, W/2), cut to CROP_PX: beside its own maps, and beside those of another version of the part.
+    """Two crops of one place of one picture: beside its own maps, and beside those of another version of
+    the part.
 
-    Where they differ; else, of genuine pictures alone, anywhere on the part and around it, so that no
-    reflection, no pattern and no shadow is taken for a defect.
+    Around something that differs; else, of genuine pictures alone, anywhere on the part and around it, so
+    that no reflection, no pattern and no shadow is taken for a defect.
     """
     place = int(rng.integers(len(data)))
     shown, kinds = data.pictures[place], data.kinds[place]
     number, picture = shown[int(rng.integers(len(shown)))]
     own = data.maps[place][number]
     nothing = np.zeros((3, own.shape[1] // STRIDE, own.shape[2] // STRIDE), np.float32)
+    genuine = Sample.of(picture, own, nothing)
     share = rng.random()
     if share < ANYWHERE:
         on = np.argwhere(ndimage.maximum_filter(own[4], 2 * AROUND_PX + 1) > 127)
-        first, second = (_cut((picture, own, nothing), on[int(rng.integers(len(on)))], rng) for _ in range(2))
-        return [first, second]
+        return [genuine.cut(on[int(rng.integers(len(on)))], rng) for _ in range(2)]
     if share > 1 - FOREIGN:
         told = data.maps[int(rng.integers(len(data)))][0]
         answer = targets(own, told)
     else:
         version = _other(kinds, number, rng)
         told, answer = data.maps[place][version], data.answer(place, number, version)
-    differing = np.argwhere(answer.max(0) > 0) * STRIDE
-    if not len(differing):
-        differing = np.argwhere(own[4] > 127)
-    middle = differing[int(rng.integers(len(differing)))]
-    at = rng.integers(1 << 30)
-    return [
-        _cut((picture, own, nothing), middle, np.random.default_rng(at)),
-        _cut((picture, told, answer), middle, np.random.default_rng(at)),
-    ]
+    middle, at = _differing(answer, own, rng), rng.integers(1 << 30)
+    both = (genuine, Sample.of(picture, told, answer))
+    return [one.cut(middle, np.random.default_rng(at)) for one in both]
+
+
+def _differing(answer: NDArray[np.float32], own: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[Any]:
+    """A place in pixels of one of the differences, small ones as likely as large ones; else on the part."""
+    areas, count = ndimage.label(answer.max(0) > 0, np.ones((3, 3)))
+    among = areas == rng.integers(1, count + 1) if count else own[4, ::STRIDE, ::STRIDE] > 127
+    places = np.argwhere(among) * STRIDE
+    return np.asarray(places[int(rng.integers(len(places)))])
 
 
 def _other(kinds: list[str], number: int, rng: np.random.Generator) -> int:
@@ -126,21 +157,8 @@ def _weight(shown: str, told: str) -> float:
     return WHOLE if {shown, told} & {"wrong part", "mirrored part"} else 1.0
 
 
-def _cut(sample: Sample, middle: NDArray[Any], rng: np.random.Generator) -> Sample:
-    """A crop around a place, which lies anywhere within its inner half."""
-    picture, maps, answer = sample
-    moved = middle + rng.integers(-CROP_PX // 4, CROP_PX // 4 + 1, 2) - CROP_PX // 2
-    row, column = (
-        int(np.clip(m, 0, side - CROP_PX)) // STRIDE * STRIDE
-        for m, side in zip(moved, picture.shape[:2], strict=True)
-    )
-    large = (slice(row, row + CROP_PX), slice(column, column + CROP_PX))
-    few = tuple(slice(one.start // STRIDE, one.stop // STRIDE) for one in large)
-    return picture[large], maps[:, large[0], large[1]], answer[:, few[0], few[1]]
-
-
 def draw_batch(data: PairsData, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs (B, 11, H, W) and answers, with other colours, blur, noise and the mirror image mixed in."""
+    """Inputs (B, 14, H, W) and answers, with other colours, blur, noise and the mirror image mixed in."""
     drawn: list[Sample] = []
     while len(drawn) < size:
         drawn += draw_pair(data, rng)
@@ -174,7 +192,7 @@ class Genuine:
             picture = ((pixels + 1) * 127.5).round().to(torch.uint8).numpy()
             maps = self._pack.control[self._pack.camera[row]].numpy()
             height, width = (side // STRIDE for side in picture.shape[:2])
-            yield picture, maps, np.zeros((3, height, width), np.float32)
+            yield Sample.of(picture, maps, np.zeros((3, height, width), np.float32))
 
 
 def draw_whole(
@@ -188,18 +206,22 @@ def draw_whole(
     number, picture = data.pictures[place][int(rng.integers(len(data.pictures[place])))]
     own, version = data.maps[place][number], _other(data.kinds[place], number, rng)
     answer = data.answer(place, number, version)
-    pair = [(picture, own, np.zeros_like(answer)), (picture, data.maps[place][version], answer)]
-    return _as_batch(pair, rng)
+    other = Sample.of(picture, data.maps[place][version], answer)
+    return _as_batch([Sample.of(picture, own, np.zeros_like(answer)), other], rng)
 
 
 def _as_batch(drawn: list[Sample], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    looks: list[NDArray[np.float32]] = []
-    for first, second in zip(drawn[::2], drawn[1::2], strict=True):
-        at = rng.integers(1 << 30)  # both of a pair look the same
-        looks += [_recoloured(one[0], np.random.default_rng(at)) for one in (first, second)]
-    control = from_bytes(torch.from_numpy(np.stack([maps for _, maps, _ in drawn])))
-    inputs = torch.cat([torch.from_numpy(np.stack(looks)).permute(0, 3, 1, 2), control], 1)
-    answers = torch.from_numpy(np.stack([answer for _, _, answer in drawn]))
+    looks, tables = [], []
+    for pair in zip(drawn[::2], drawn[1::2], strict=True):
+        tone, at = _Tone.draw(rng), rng.integers(1 << 30)  # both of a pair look the same
+        for one in pair:
+            colours = torch.from_numpy(np.ascontiguousarray(one.picture)).permute(2, 0, 1).float() / 255
+            looks.append(_as_seen(tone(colours), np.random.default_rng(at)))
+            tables.append(tone(one.by_facing))
+    colours, table = torch.stack(looks), torch.stack(tables)
+    control = from_bytes(torch.from_numpy(np.stack([one.maps for one in drawn])))
+    inputs = torch.cat([colours, control, unexplained(colours, control, table)], 1)
+    answers = torch.from_numpy(np.stack([one.answer for one in drawn]))
     for row in range(0, len(drawn), 2):
         if rng.random() < 0.5:
             inputs[row : row + 2] = inputs[row : row + 2].flip(-1)
@@ -208,15 +230,33 @@ def _as_batch(drawn: list[Sample], rng: np.random.Generator) -> tuple[torch.Tens
     return inputs, answers
 
 
-def _recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    made = picture.astype(np.float32) / 255
-    if rng.random() < 0.6:
-        made = made[..., rng.permutation(3)]
-    if rng.random() < 0.15:
-        made = np.repeat(made.mean(-1, keepdims=True), 3, -1)
-    made = made ** rng.uniform(0.75, 1.35) * rng.uniform(0.85, 1.1)
+@dataclass(frozen=True, slots=True)
+class _Tone:
+    """Other colours: channels changed about, grey, gamma and gain."""
+
+    order: list[int]
+    grey: bool
+    gamma: float
+    gain: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> _Tone:
+        order = [int(n) for n in rng.permutation(3)] if rng.random() < 0.6 else [0, 1, 2]
+        return cls(order, bool(rng.random() < 0.15), rng.uniform(0.75, 1.35), rng.uniform(0.85, 1.1))
+
+    def __call__(self, colours: torch.Tensor) -> torch.Tensor:
+        """(3, H, W) in 0 to 1 to the same."""
+        made = colours[self.order]
+        if self.grey:
+            made = made.mean(0, keepdim=True).expand(3, -1, -1)
+        return (made**self.gamma * self.gain).clamp(0, 1)
+
+
+def _as_seen(colours: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Some pictures blurred, some with noise."""
+    made = colours.numpy()
     if rng.random() < 0.3:
-        made = ndimage.gaussian_filter(made, (*[rng.uniform(0.3, 0.8)] * 2, 0))
+        made = ndimage.gaussian_filter(made, (0, *[rng.uniform(0.3, 0.8)] * 2))
     if rng.random() < 0.3:
         made = made + rng.normal(0, rng.uniform(0.004, 0.02), made.shape)
-    return np.clip(made, 0, 1).astype(np.float32)
+    return torch.from_numpy(np.clip(made, 0, 1).astype(np.float32))

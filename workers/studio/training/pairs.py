@@ -1,9 +1,9 @@
 """Stage `pairs`: parts and what they become with a planted defect, their control maps and pictures.
 
-A case is one part seen by one camera, beside its versions with one defect each. Each version's picture is
-genuine for its own maps, and shows a defect for the maps of the others: so a picture serves both ways, and
-the judge of `workers.fidelity` learns to see the difference and nothing else of the picture. What is there
-is not made again.
+A case is one part seen by one camera, beside its versions with one defect each, or, where the judge of
+`workers.fidelity` learns from it, with several. Each version's picture is genuine for its own maps, and shows
+a defect for the maps of the others: so a picture serves both ways, and the judge learns to see the difference
+and nothing else of the picture. What is there is not made again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from workers.evaluation.cases import mirrored
 from workers.geometry.maps import control_maps
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 PAIRS_PX = 256
 # A defect that changes fewer pixels of the maps than this is not planted: nobody would see it.
 LEAST_CHANGED_PX = 12
+# Versions with several defects of a case that is learnt from.
+LEARNT_VERSIONS = 4
 SEED = 7301
 
 
@@ -53,7 +56,6 @@ class PairsConfig:
     folder: Path
     cases: int = 208
     held_out_cases: int = 60
-    pictures: int = 3  # a case of a training family; a held-out one has them all
     samples_per_pixel: int = 4
 
     @classmethod
@@ -69,7 +71,7 @@ def make_pairs(config: PairsConfig, process: int = 0, processes: int = 1, *, min
     if processes > 1:
         use_threads(1)
     started, made = time.monotonic(), 0
-    for number, (name, family, everything) in enumerate(_owed(config)):
+    for number, (name, family) in enumerate(_owed(config)):
         folder = config.folder / name
         if number % processes != process or (folder / "case.json").exists():
             continue
@@ -77,7 +79,7 @@ def make_pairs(config: PairsConfig, process: int = 0, processes: int = 1, *, min
             break
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            _make_case(config, folder, family, everything=everything)
+            _make_case(config, folder, family)
         except Exception as error:  # noqa: BLE001 - the kernel and the mesher raise kinds of their own
             print(f"{name} left out: {type(error).__name__}: {error}", flush=True)
             (folder / "case.json").write_text(json.dumps({"family": family, "versions": []}))
@@ -99,28 +101,40 @@ def read_cases(config: PairsConfig, *, held_out: bool) -> list[dict[str, Any]]:
     return found
 
 
+def is_kept_back(name: str) -> bool:
+    """Whether a case of that name is for calibrating alone: every fifth of the training families."""
+    return int(name.rpartition("-")[2]) % 5 == 4
+
+
 def changed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where two packed control maps (8, H, W) show another surface: turned, nearer or farther, or none."""
+    """Where two packed control maps (8, H, W) show another surface: turned, nearer or farther, or none.
+
+    Pieces of fewer than LEAST_CHANGED_PX pixels are left out: two meshes of one curved face differ by such.
+    """
     a, b = first.astype(np.float32) / 255, second.astype(np.float32) / 255
     turned = np.abs(a[:3] - b[:3]).max(0) > 0.1
-    return np.asarray(turned | (np.abs(a[3] - b[3]) > 0.03) | (np.abs(a[4] - b[4]) > 0.4))
+    apart = turned | (np.abs(a[3] - b[3]) > 0.03) | (np.abs(a[4] - b[4]) > 0.4)
+    pieces, _ = ndimage.label(apart, np.ones((3, 3)))
+    large = np.bincount(pieces.ravel()) >= LEAST_CHANGED_PX
+    large[0] = False
+    return np.asarray(large[pieces])
 
 
-def _owed(config: PairsConfig) -> list[tuple[str, str, bool]]:
+def _owed(config: PairsConfig) -> list[tuple[str, str]]:
     """Names and families, training and held-out ones mixed so that both are there whenever it stops."""
     kept, held = sorted(set(NOUNS) - HELD_OUT), sorted(HELD_OUT)
-    train = [(f"train-{n:04d}", kept[n % len(kept)], False) for n in range(config.cases)]
-    test = [(f"held-{n:04d}", held[n % len(held)], True) for n in range(config.held_out_cases)]
+    train = [(f"train-{n:04d}", kept[n % len(kept)]) for n in range(config.cases)]
+    test = [(f"held-{n:04d}", held[n % len(held)]) for n in range(config.held_out_cases)]
     every = max(1, round(len(train) / max(1, len(test))))
-    mixed: list[tuple[str, str, bool]] = []
+    mixed: list[tuple[str, str]] = []
     while train or test:
         mixed += train[:every] + test[:1]
         train, test = train[every:], test[1:]
     return mixed
 
 
-def _make_case(config: PairsConfig, folder: Path, family: str, *, everything: bool) -> None:
-    from workers.studio.training.defects import KINDS, plant, scene_of
+def _make_case(config: PairsConfig, folder: Path, family: str) -> None:
+    from workers.studio.training.defects import KINDS, SEVERAL, plant, plant_several, scene_of
     from workers.studio.training.families import FAMILIES
 
     seed = [SEED, *folder.name.encode()]
@@ -134,8 +148,11 @@ def _make_case(config: PairsConfig, folder: Path, family: str, *, everything: bo
     versions = [Version("genuine", mesh, camera)]
     maps = [_packed(mesh, camera)]
     scene = scene_of(shape, mesh, product_camera(camera))
-    for number, kind in enumerate(KINDS):
-        path = folder / f"{kind.replace(' ', '-')}.step"
+    learnt = folder.name.startswith("train") and not is_kept_back(folder.name)
+    kinds = (*KINDS[:2], *[SEVERAL] * LEARNT_VERSIONS) if learnt else KINDS
+    for number, kind in enumerate(kinds):
+        name = f"{kind} {number}" if kind == SEVERAL else kind
+        path = folder / f"{name.replace(' ', '-')}.step"
         seen_by = camera
         for attempt in range(3):
             rng = np.random.default_rng([*seed, 2, number, attempt])
@@ -145,7 +162,7 @@ def _make_case(config: PairsConfig, folder: Path, family: str, *, everything: bo
                 other = _meshed(FAMILIES[family](rng), path)
                 seen_by = camera_for(other)
             else:
-                defective = plant(kind, scene, rng)
+                defective = plant_several(scene, rng) if kind == SEVERAL else plant(kind, scene, rng)
                 other = None if defective is None else _meshed(defective, path)
             if other is None:
                 continue
@@ -156,27 +173,25 @@ def _make_case(config: PairsConfig, folder: Path, family: str, *, everything: bo
                 break
             if kind == "mirrored part":
                 break
-    _render_case(config, folder, (versions, maps), seed, family=family, everything=everything)
+    # Another part is soon told: where the judge learns, pictures of small defects are worth their time.
+    shown = [n for n, version in enumerate(versions) if not learnt or version.kind not in KINDS]
+    _render_case(config, folder, (versions, maps, shown), seed, family)
 
 
 def _render_case(
     config: PairsConfig,
     folder: Path,
-    made: tuple[list[Version], list[NDArray[np.uint8]]],
+    made: tuple[list[Version], list[NDArray[np.uint8]], list[int]],
     seed: list[int],
-    *,
     family: str,
-    everything: bool,
 ) -> None:
     from workers.studio.training.meshes import scene_mesh
     from workers.studio.training.render import draw_look
     from workers.studio.training.scene import Quality, path_trace
 
-    versions, maps = made
+    versions, maps, shown = made
     rng = np.random.default_rng([*seed, 3])
     look = draw_look(rng, versions[0].camera)
-    order = [0, *(1 + rng.permutation(len(versions) - 1))]
-    shown = order if everything else order[: config.pictures]
     quality = Quality(PAIRS_PX, config.samples_per_pixel, int(rng.integers(1 << 30)))
     rows = []
     for number, version in enumerate(versions):
