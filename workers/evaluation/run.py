@@ -10,7 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from workers.evaluation import bars, sheets
 from workers.evaluation.cases import TRUTH_PX, Case, EvaluationSet
 from workers.evaluation.classes import of_inception, of_materials
 from workers.evaluation.colour import PAINTS, delta_e_2000, lab, obeys_colour
+from workers.evaluation.drawn import Drawn, Tally
 from workers.evaluation.inception import InceptionV3, load_inception
 from workers.evaluation.materials import MaterialClassifier, load_classifier
+from workers.evaluation.samplers import against_steps
 from workers.evaluation.shapes import boundary_f1, differing, iou, open_holes
 from workers.evaluation.speed import speed
 from workers.evaluation.subjects import Painter, Picture, as_bytes, base_colour, rasterised, small
@@ -46,7 +48,6 @@ THREADS = 2
 # Where Debian's packages put STEP files of real parts.
 REAL_FILES = (Path("/usr/share/opencascade/data"), Path("/usr/share/freecad"), Path("/usr/share/occt"))
 MOST_REAL = 8
-SAMPLER_STEPS = (2, 4, 8, 16)
 Figures = dict[str, Any]
 
 
@@ -58,35 +59,6 @@ class Options:
     cases: int | None = None
     out_dir: Path | None = None
     inception: Path | None = None
-
-
-@dataclass(slots=True)
-class Drawn:
-    """The pictures of one case: in red and in blue, and by its caption. Those of the truth have no
-    colours."""
-
-    case: Case
-    maps: ControlMaps  # at 256 px
-    words: Picture
-    red: Picture | None = None
-    blue: Picture | None = None
-
-
-@dataclass(slots=True)
-class Tally:
-    """Values by the name of their figure, gathered over the cases."""
-
-    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, name: str, value: float | None) -> None:
-        """One more value; None is none."""
-        if value is not None:
-            self.values[name].append(float(value))
-
-    def mean(self, name: str) -> float | None:
-        """The mean, or None where there is none."""
-        found = self.values.get(name)
-        return round(float(np.mean(found)), 4) if found else None
 
 
 def evaluate(spec: ModelSpec, options: Options) -> Figures:
@@ -128,7 +100,7 @@ def evaluate(spec: ModelSpec, options: Options) -> Figures:
     told("fidelity")
     ours |= _fidelity(having, drawn, first_maps, every=2 if options.quick and not options.cases else 1)
     ours["real_parts"] = _real(painter, options, told)
-    ours["samplers"] = [] if options.quick else _samplers(painter, drawn["model"], first_maps, told)
+    ours["samplers"] = [] if options.quick else against_steps(painter, drawn["model"], first_maps, told)
     sheet_files = sheets.write(options.out_dir, drawn) if options.out_dir else {}
     model.unload()
     told("")
@@ -301,31 +273,6 @@ def _real(painter: Painter, options: Options, told: Callable[[str], None]) -> li
 
 def _is_step(path: Path) -> bool:
     return path.suffix.lower() in (".step", ".stp") and path.stat().st_size < 4_000_000
-
-
-def _samplers(
-    painter: Painter, drawn: Sequence[Drawn], maps: Sequence[ControlMaps], told: Callable[[str], None]
-) -> list[Figures]:
-    """Quality against steps for every sampler that the model has."""
-    rows = []
-    some = [n for n, one in enumerate(drawn) if one.case.held_out][::8][:4]
-    for sampler in painter.model.capabilities.samplers:
-        for steps in SAMPLER_STEPS:
-            told(f"sampler {sampler}, {steps} steps")
-            using = Painter(painter.model, painter.size_px, sampler, steps, painter.guidance_scale)
-            tally = Tally()
-            for n in some:
-                one = drawn[n]
-                made, truth = small(using.paint(one.case.caption, maps[n], 1000 + n)), small(one.case.truth)
-                tally.add("ssim", ssim(made, truth))
-                edges = one.maps.edges > EDGE
-                tally.add("edge_f1", edge_scores(made, edges, around_part(one.maps.mask))[2])
-                apart = delta_e_2000(lab(made), lab(truth))
-                tally.add("delta_e_part", apart[one.maps.mask > 0.9].mean())
-            row = {name: tally.mean(name) for name in ("ssim", "edge_f1", "delta_e_part")}
-            seconds = round(float(np.median(using.seconds)), 3)
-            rows.append({"sampler": sampler, "steps": steps, **row, "seconds": seconds})
-    return rows
 
 
 # -- fidelity

@@ -15,7 +15,7 @@ from workers.evaluation.subjects import as_bytes, small
 from workers.fidelity import local_answers
 
 if TYPE_CHECKING:
-    from workers.evaluation.run import Drawn
+    from workers.evaluation.drawn import Drawn
 
 MOST_ROWS = 12
 

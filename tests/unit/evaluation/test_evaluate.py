@@ -17,9 +17,13 @@ from mfgviz.cli.evaluation import defects, figures
 from mfgviz.errors import InvalidModelError
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
+from workers.devices import choose_device
+from workers.evaluation import samplers
 from workers.evaluation.bars import BARS
-from workers.evaluation.cases import SET, EvaluationSet, camera_as_json, camera_of
-from workers.evaluation.subjects import rasterised
+from workers.evaluation.cases import SET, TRUTH_PX, EvaluationSet, camera_as_json, camera_of
+from workers.evaluation.drawn import Drawn
+from workers.evaluation.subjects import Painter, rasterised
+from workers.families.protocol import get_family
 from workers.families.testing import TinyMaps
 
 KEYS = (
@@ -134,3 +138,19 @@ def test_cameras_survive_json() -> None:
 def test_plain_shading_has_the_colour_it_is_given() -> None:
     picture = rasterised(TinyMaps.of_sphere(64, 64), (200, 20, 20))  # type: ignore[arg-type]
     assert picture[32, 32, 0] > 3 * picture[32, 32, 2]
+
+
+def test_every_sampler_is_measured_and_the_model_s_own_without_guidance_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(samplers, "STEPS", (1,))
+    spec = models.bundled_spec()
+    model = get_family(spec.family).load(spec, choose_device("auto"))
+    painter, having = Painter.of(model), EvaluationSet()
+    case = next(one for one in having.cases if one.held_out)
+    drawn = Drawn(case, having.maps(case, TRUTH_PX), case.truth)
+    rows = samplers.against_steps(painter, [drawn], [having.maps(case, painter.size_px)], print)
+    asked = [(row["sampler"], row["guidance_scale"]) for row in rows]
+    own = painter.guidance_scale
+    assert asked == [*((name, own) for name in model.capabilities.samplers), (painter.sampler, 1.0)]
+    assert all(0 < row["ssim"] < 1 and 0 < row["edge_f1"] < 1 and row["seconds"] > 0 for row in rows)

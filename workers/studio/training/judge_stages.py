@@ -25,8 +25,8 @@ def pairs(
 
     wanted = PairsConfig.of(config, cases=cases, held_out_cases=held_out)
     click.echo(f"{make_pairs(wanted, process, processes, minutes=minutes)} cases")
-    if process == 0:
-        click.echo(f"{make_studio_pictures(wanted, minutes=minutes)} pictures of the studio model")
+    pictures = make_studio_pictures(wanted, process, processes, minutes=minutes)
+    click.echo(f"{pictures} pictures of the studio model")
 
 
 @click.command()

@@ -37,6 +37,8 @@ PAIRS_PX = 256
 LEAST_CHANGED_PX = 12
 # Versions with several defects of a case that is learnt from.
 LEARNT_VERSIONS = 4
+# A case is begun so often; what is not finished then crashes the kernel.
+MOST_BEGUN = 2
 SEED = 7301
 
 
@@ -79,6 +81,7 @@ def make_pairs(config: PairsConfig, process: int = 0, processes: int = 1, *, min
             break
         folder.mkdir(parents=True, exist_ok=True)
         try:
+            _begin(folder)
             _make_case(config, folder, family)
         except Exception as error:  # noqa: BLE001 - the kernel and the mesher raise kinds of their own
             print(f"{name} left out: {type(error).__name__}: {error}", flush=True)
@@ -131,6 +134,14 @@ def _owed(config: PairsConfig) -> list[tuple[str, str]]:
         mixed += train[:every] + test[:1]
         train, test = train[every:], test[1:]
     return mixed
+
+
+def _begin(folder: Path) -> None:
+    """Refuse what was begun twice and never finished: the kernel may end the whole process."""
+    with (folder / "begun").open("a+") as begun:
+        if begun.tell() >= MOST_BEGUN:
+            raise RuntimeError(f"begun {MOST_BEGUN} times and never finished")
+        begun.write(".")
 
 
 def _make_case(config: PairsConfig, folder: Path, family: str) -> None:
@@ -224,8 +235,10 @@ def _packed(mesh: Mesh, camera: PictureCamera) -> NDArray[np.uint8]:
     return to_bytes(control_tensor(maps)[0])
 
 
-def make_studio_pictures(config: PairsConfig, *, minutes: float = 1e9) -> int:
-    """Pictures of the same maps and words by the studio model that ships; how many were made."""
+def make_studio_pictures(
+    config: PairsConfig, process: int = 0, processes: int = 1, *, minutes: float = 1e9
+) -> int:
+    """Pictures of the same maps and words by the studio model that ships; how many this process made."""
     import torch
 
     from workers.studio.pipeline import StudioPipeline
@@ -236,7 +249,8 @@ def make_studio_pictures(config: PairsConfig, *, minutes: float = 1e9) -> int:
     pipeline = StudioPipeline.from_pretrained(WEIGHTS)
     pipeline.set_progress_bar_config(disable=True)
     started, made = time.monotonic(), 0
-    for case in [*read_cases(config, held_out=False), *read_cases(config, held_out=True)]:
+    cases = [*read_cases(config, held_out=False), *read_cases(config, held_out=True)]
+    for case in cases[process::processes]:
         folder: Path = case["folder"]
         shown = [number for number, version in enumerate(case["versions"]) if version["pictured"]]
         owed = [number for number in shown if not (folder / f"studio-{number}.png").exists()]
