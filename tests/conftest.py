@@ -22,6 +22,7 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("MFGVIZ_")]:
         del os.environ[name]
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `workers` does, where a test imports torch first
     runtime = Path(tempfile.gettempdir()) / f"mfgviz-tests-{os.getuid()}"
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
