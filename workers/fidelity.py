@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from workers.judge.inputs import beside, judge_input
-from workers.judge.network import INVENTED, MISSING, STRIDE, SURFACE, JudgeNetwork, both_ways
+from workers.judge.network import INVENTED, MISSING, STRIDE, SURFACE, JudgeNetwork, both_ways, contrast_of
 from workers.judge.pooling import Calibration, pooled
 from workers.judge.regions import EDGE, Feature, find_features
 from workers.studio.control import CHANNELS
@@ -38,6 +38,9 @@ LEAST_CELLS = 5
 MOST_COMPLAINTS = 8
 OTHER_PART_SHARE = 0.3
 DEPTH_STEP = 0.02
+# Mean contrast (of 1 a pixel): pictures of parts stay well below QUIET, and what has NOISE shows none.
+QUIET, NOISE = 0.04, 0.06
+LEAST_PX = 200
 
 Cells = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -94,10 +97,11 @@ class Judge:
         logits = both_ways(self.network, inputs)
         probability = float(self.calibration.probability(pooled(logits))[0])
         answers = torch.sigmoid(logits)[0].numpy()
-        # What is unlike all that the regression was fitted on (noise, an empty picture) has no outline
-        # either.
+        # What is unlike all that the regression was fitted on: an empty picture has no outline either, and
+        # noise has contrast everywhere.
         most = float(np.clip((_outline_share(inputs, answers) - 0.35) / 0.3, 0, 1))
-        return min(probability, most), answers
+        least = float(np.clip((NOISE - _noise(inputs)) / (NOISE - QUIET), 0, 1))
+        return min(probability, most, least), answers
 
 
 def _outline_share(inputs: torch.Tensor, answers: Cells) -> float:
@@ -107,6 +111,14 @@ def _outline_share(inputs: torch.Tensor, answers: Cells) -> float:
     drawn = (answers[MISSING] <= SURE) & (answers[SURFACE] <= SURE)
     share = _share(drawn, outline)
     return 1.0 if share is None else share
+
+
+def _noise(inputs: torch.Tensor) -> float:
+    """Mean contrast on the part away from its edges, or around the part, whichever is less."""
+    contrast = contrast_of(inputs[:, :3])[0, 0].numpy()
+    mask, edges = inputs[0, 7].numpy() > 0.5, inputs[0, 8].numpy() > EDGE
+    places = (mask & ~ndimage.binary_dilation(edges, np.ones((5, 5))), ~mask)
+    return min(float(contrast[one].mean()) if one.sum() >= LEAST_PX else 0.0 for one in places)
 
 
 @cache
@@ -134,6 +146,8 @@ def judge(image: NDArray[np.uint8], maps: Maps, judge: Judge | None = None) -> F
     inputs = judge_input(image, maps)
     probability, answers = using.look(inputs)
     seen = _Seen.of(inputs, answers, image.shape[1] / inputs.shape[-1])
+    if _noise(inputs) >= NOISE:
+        return seen.nothing("The picture has contrast everywhere, as noise has: no part is to be seen.")
     mirrored = probability < SURE and _fits_mirrored(using, inputs, probability)
     return seen.report(probability, mirrored=mirrored)
 
@@ -199,6 +213,22 @@ class _Seen:
             bosses=self._drawn(lost, ("boss",)),
             mirrored=mirrored,
             complaints=tuple(self._complaints(lost, surface, probability, mirrored=mirrored)),
+        )
+
+    def nothing(self, complaint: str) -> Fidelity:
+        """Of a picture that shows no part at all."""
+        kinds = {one.kind for one in self.features}
+        return Fidelity(
+            probability=0.0,
+            silhouette=0.0,
+            edges=0.0,
+            no_invented_edges=0.0,
+            depth_order=0.0 if self.steps.any() else None,
+            surface=0.0,
+            holes=0.0 if kinds - {"boss"} else None,
+            bosses=0.0 if "boss" in kinds else None,
+            mirrored=False,
+            complaints=(complaint,),
         )
 
     # -- holes and bosses

@@ -29,7 +29,7 @@ def compared(x: torch.Tensor) -> torch.Tensor:
     A network of convolutions adds; whether two things are there together is a product, and is given to it.
     """
     edges, clay, mask, depth = x[:, 8:9], x[:, 9:10], x[:, 7:8], x[:, 6:7]
-    contrast = _gradient(x[:, :3]).amax(1, keepdim=True)
+    contrast = contrast_of(x[:, :3])
     around = functional.avg_pool2d(contrast, 17, 1, 8, count_include_pad=False)
     relative = (contrast / (2 * around + 0.01)).clamp(0, 2)
     shaded = (_gradient(clay) + _gradient(depth) + _gradient(mask)).clamp(0, 1)
@@ -41,6 +41,11 @@ def compared(x: torch.Tensor) -> torch.Tensor:
         ],
         1,
     )  # fmt: skip
+
+
+def contrast_of(colours: torch.Tensor) -> torch.Tensor:
+    """(B, 1, H, W): the largest gradient of the colours (B, 3, H, W) at each place."""
+    return _gradient(colours).amax(1, keepdim=True)
 
 
 def _gradient(x: torch.Tensor) -> torch.Tensor:

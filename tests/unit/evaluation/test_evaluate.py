@@ -140,6 +140,7 @@ def test_plain_shading_has_the_colour_it_is_given() -> None:
     assert picture[32, 32, 0] > 3 * picture[32, 32, 2]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers
 def test_every_sampler_is_measured_and_the_model_s_own_without_guidance_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
