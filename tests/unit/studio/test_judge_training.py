@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +100,32 @@ def test_few_pictures_of_a_kind_may_count_as_much_as_many() -> None:
     counts = np.array([1.0] * 60 + [1 / 50] * 50 + [1 / 10] * 10)
     alike, plain = fit(features, list(genuine), 0.5, counts=counts), fit(features, list(genuine), 0.5)
     assert alike.weights[1] / alike.weights[0] > plain.weights[1] / plain.weights[0]
+
+
+def test_a_missing_library_leaves_no_part_out_and_two_crashes_do(tmp_path: Path) -> None:
+    begin = f"""
+import os, sys
+from pathlib import Path
+from workers.studio.training import pairs
+
+def make(*_):
+    if sys.argv[1] == "crash":
+        os._exit(139)
+    raise ModuleNotFoundError("No module named 'mitsuba'")
+
+pairs._make_case = make
+pairs.make_pairs(pairs.PairsConfig(Path({str(tmp_path)!r}), cases=1, held_out_cases=0))
+"""
+    ends = [
+        subprocess.run([sys.executable, "-c", begin, how], capture_output=True, text=True, check=False)
+        for how in ("library", "library", "library", "crash", "crash")
+    ]
+    assert [one.returncode for one in ends] == [1, 1, 1, 139, 139], ends
+    assert "No module named 'mitsuba'" in ends[0].stderr
+    assert not list(tmp_path.glob("*/case.json"))
+    third = subprocess.run(
+        [sys.executable, "-c", begin, "crash"], capture_output=True, text=True, check=False
+    )
+    assert third.returncode == 0
+    assert "begun 2 times and never finished" in third.stdout
+    assert list(tmp_path.glob("*/case.json"))

@@ -48,7 +48,7 @@ class JudgeConfig:
     `begin` is a judge's weights folder to go on from; None begins from random weights.
     """
 
-    steps: int = 7500
+    steps: int = 11000
     minutes: float = 1e9
     crops: int = 16
     learning_rate: float = 1.5e-3

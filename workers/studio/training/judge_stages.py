@@ -14,13 +14,16 @@ from workers.studio.training.config import TrainingConfig
 @click.option("--process", default=0, help="The number of this process, from 0.")
 @click.option("--processes", default=1, help="How many processes share the work.")
 @click.option("--minutes", default=1e9, help="Stop after so many minutes.")
-@click.option("--cases", default=208, help="How many parts of training families.")
+@click.option("--cases", default=640, help="How many parts of training families.")
 @click.option("--held-out", default=72, help="How many parts of held-out families.")
 @click.pass_obj
 def pairs(
     config: TrainingConfig, process: int, processes: int, minutes: float, cases: int, held_out: int
 ) -> None:
-    """Make parts with planted defects, their maps and pictures."""
+    """Make parts with planted defects, their maps and pictures.
+
+    Where the kernel ends the process, run it again: a part that was begun twice is left out.
+    """
     from workers.studio.training.pairs import PairsConfig, make_pairs, make_studio_pictures
 
     wanted = PairsConfig.of(config, cases=cases, held_out_cases=held_out)
@@ -30,7 +33,7 @@ def pairs(
 
 
 @click.command()
-@click.option("--steps", default=7500, help="How many steps, over all runs.")
+@click.option("--steps", default=11000, help="How many steps, over all runs.")
 @click.option("--minutes", default=1e9, help="Stop after so many minutes.")
 @click.option("--to", type=click.Path(path_type=Path), help="The folder; default workers/judge/weights.")
 @click.pass_obj

@@ -56,8 +56,8 @@ class PairsConfig:
     """How many cases of how many pictures. Held-out families are for measuring."""
 
     folder: Path
-    cases: int = 208
-    held_out_cases: int = 60
+    cases: int = 640
+    held_out_cases: int = 72
     samples_per_pixel: int = 4
 
     @classmethod
@@ -68,9 +68,9 @@ class PairsConfig:
 
 def make_pairs(config: PairsConfig, process: int = 0, processes: int = 1, *, minutes: float = 1e9) -> int:
     """Make the cases that this process owes and nobody has; how many it made."""
-    from workers.studio.training.scene import use_threads
-
     if processes > 1:
+        from workers.studio.training.scene import use_threads
+
         use_threads(1)
     started, made = time.monotonic(), 0
     for number, (name, family) in enumerate(_owed(config)):
@@ -83,10 +83,14 @@ def make_pairs(config: PairsConfig, process: int = 0, processes: int = 1, *, min
         try:
             _begin(folder)
             _make_case(config, folder, family)
+        except (ImportError, MemoryError, OSError):
+            raise  # not this part's fault: nothing is left out for it
         except Exception as error:  # noqa: BLE001 - the kernel and the mesher raise kinds of their own
             print(f"{name} left out: {type(error).__name__}: {error}", flush=True)
             (folder / "case.json").write_text(json.dumps({"family": family, "versions": []}))
             continue
+        finally:
+            (folder / "begun").unlink()  # what stays was left by a process that the kernel ended
         made += 1
         if made % 5 == 0:
             pace = (time.monotonic() - started) / made
