@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("var/chaos"))
     parser.add_argument("--keep-logs", action="store_true", help="of every round, not of broken ones alone")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: servers, mounts and all
     run = Run.resume(given)
     print(f"seed {run.seed}" + (f", rounds done before: {len(run.done)}" if run.done else ""), flush=True)
     with tempfile.TemporaryDirectory(prefix="mfgviz-pg-") as folder:

@@ -30,7 +30,7 @@ def compared(x: torch.Tensor) -> torch.Tensor:
     """
     edges, clay, mask, depth = x[:, 8:9], x[:, 9:10], x[:, 7:8], x[:, 6:7]
     contrast = contrast_of(x[:, :3])
-    around = functional.avg_pool2d(contrast, 17, 1, 8, count_include_pad=False)
+    around = _mean(_mean(contrast, (17, 1)), (1, 17))
     relative = (contrast / (2 * around + 0.01)).clamp(0, 2)
     shaded = (_gradient(clay) + _gradient(depth) + _gradient(mask)).clamp(0, 1)
     near_edge, near_contrast = _widened(edges), _widened(relative).clamp(0, 1)
@@ -58,8 +58,14 @@ def _gradient(x: torch.Tensor) -> torch.Tensor:
     return torch.hypot(dx, dy)
 
 
+# A square's mean and maximum, along one side and then along the other: the same, and an eighth of the work.
+def _mean(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return functional.avg_pool2d(x, size, 1, (size[0] // 2, size[1] // 2), count_include_pad=False)
+
+
 def _widened(x: torch.Tensor) -> torch.Tensor:
-    return functional.max_pool2d(x, 2 * NEAR_PX + 1, 1, NEAR_PX)
+    down = functional.max_pool2d(x, (2 * NEAR_PX + 1, 1), 1, (NEAR_PX, 0))
+    return functional.max_pool2d(down, (1, 2 * NEAR_PX + 1), 1, (0, NEAR_PX))
 
 
 class Block(nn.Module):
@@ -79,7 +85,7 @@ class Block(nn.Module):
 class JudgeNetwork(nn.Module):
     """(B, 14, H, W) to logits (B, 3, H/2, W/2). Colours and maps in 0 to 1, normals in -1 to 1."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 112)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 48, 96, 160)) -> None:
         super().__init__()
         full, half, quarter, eighth = widths
         self.stem = nn.Conv2d(INPUTS + COMPARISONS, full, 3, padding=1)

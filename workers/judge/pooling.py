@@ -58,7 +58,7 @@ def fit(
     features: NDArray[np.float64],
     genuine: Sequence[bool],
     prior: float,
-    penalty: float = 0.02,
+    penalty: float = 0.001,
     counts: NDArray[np.float64] | None = None,
 ) -> Calibration:
     """Logistic regression by Newton's method. `prior` is the share of genuine pictures among those to

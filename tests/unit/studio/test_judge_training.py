@@ -16,11 +16,15 @@ from workers.judge.pooling import fit
 from workers.studio.control import control_tensor
 from workers.studio.training.cameras import draw_camera
 from workers.studio.training.defects import plant_several, scene_of
+from workers.studio.training.differences import (
+    LEAST_CHANGED_PX,
+    changed,
+    targets,
+    visible_px,
+)
 from workers.studio.training.families import FAMILIES
-from workers.studio.training.judge import LOUDEST, hard_loss, visible_px
-from workers.studio.training.judge_data import targets
+from workers.studio.training.judge import LOUDEST, hard_loss
 from workers.studio.training.maps import product_camera, to_bytes
-from workers.studio.training.pairs import LEAST_CHANGED_PX, changed
 from workers.studio.training.solids import write_step
 
 

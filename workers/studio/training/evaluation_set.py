@@ -18,9 +18,9 @@ from workers.evaluation.packing import pack
 from workers.studio.training.cameras import camera_from_json
 from workers.studio.training.captions import COATS, LIGHTS, material_phrase
 from workers.studio.training.captions import FLOORS as FLOOR_WORDS
-from workers.studio.training.judge import visible_px
+from workers.studio.training.differences import LEAST_CHANGED_PX, changed, visible_px
 from workers.studio.training.maps import product_camera
-from workers.studio.training.pairs import LEAST_CHANGED_PX, PairsConfig, changed, read_cases
+from workers.studio.training.pairs import PairsConfig, read_cases
 
 HELD_OUT, SEEN = 66, 14
 # Of how many cases one has the defects whose STEP files are whole other parts.

@@ -1,4 +1,4 @@
-"""Stage `judge`: trains the network of `workers.fidelity` on pairs of pictures and maps, and calibrates it.
+"""Stage `judge`: trains the network of `workers.fidelity` on pairs of pictures and maps.
 
 Samples are a picture, or a crop of one, beside the control maps of its own part, or of the same part with
 another or no defect (`workers.studio.training.judge_data`). In whole pictures the loudest false alarms, and
@@ -8,34 +8,22 @@ Resumable: the checkpoint holds network, optimizer and step.
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy import ndimage
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from workers.judge.inputs import beside
-from workers.judge.measures import around_part, auc, edge_scores, ssim
-from workers.judge.network import JudgeNetwork, both_ways
-from workers.judge.pooling import Calibration, fit, pooled
-from workers.studio.control import CLAY, EDGES, MASK
+from workers.judge.network import JudgeNetwork
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.judge_data import EDGE, Genuine, PairsData, draw_batch, draw_whole
-from workers.studio.training.maps import from_bytes
-from workers.studio.training.pairs import (
-    LEAST_CHANGED_PX,
-    PairsConfig,
-    changed,
-    is_kept_back,
-    read_cases,
-)
+from workers.studio.training.judge_data import Batch, Genuine, PairsData, draw_batch, draw_whole
+from workers.studio.training.pairs import PairsConfig, is_learnt, read_cases
 
 LOUDEST = 12  # places of a whole picture that count once more
 HARD = 0.3  # weight of these
@@ -43,17 +31,35 @@ HARD = 0.3  # weight of these
 
 @dataclass(frozen=True, slots=True)
 class JudgeConfig:
-    """How many steps, how large, and how many minutes a run may take for them at most.
+    """How many steps of how many samples, and how many minutes a run may take for them at most.
 
-    `begin` is a judge's weights folder to go on from; None begins from random weights.
+    `begin` is a judge's weights folder to go on from; None begins from random weights. `drawers` processes
+    draw the samples, while this one learns from them; 0 draws them here.
     """
 
-    steps: int = 11000
+    steps: int = 14000
     minutes: float = 1e9
-    crops: int = 16
+    crops: int = 8
+    wholes: int = 4
+    drawers: int = 1
     learning_rate: float = 1.5e-3
     begin: Path | None = None
     seed: int = 5
+
+
+class Drawn(IterableDataset[tuple[Batch, Batch]]):
+    """Crops and whole samples, one step after the other; what a step sees follows from its number."""
+
+    def __init__(self, data: PairsData, genuine: Genuine, config: JudgeConfig, first: int) -> None:
+        self._data, self._genuine, self._config, self._first = data, genuine, config, first
+
+    def __iter__(self) -> Iterator[tuple[Batch, Batch]]:
+        process = get_worker_info()
+        number, count = (process.id, process.num_workers) if process else (0, 1)
+        for step in range(self._first + number, self._config.steps, count):
+            rng = np.random.default_rng([self._config.seed, step])
+            crops = draw_batch(self._data, rng, self._config.crops)
+            yield crops, draw_whole(self._data, self._genuine, rng, self._config.wholes)
 
 
 def loss_of(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -89,7 +95,7 @@ def train(run: TrainingConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNe
     """Train for the steps, or until the minutes are used up, from the checkpoint where there is one."""
     torch.manual_seed(config.seed)
     data = PairsData(
-        [c for c in read_cases(PairsConfig.of(run), held_out=False) if not is_kept_back(c["folder"].name)]
+        [c for c in read_cases(PairsConfig.of(run), held_out=False) if is_learnt(c["folder"].name)]
     )
     genuine = Genuine(run)
     network = _begun(config.begin)
@@ -101,17 +107,23 @@ def train(run: TrainingConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNe
         network.load_state_dict(kept["network"])
         optimizer.load_state_dict(kept["optimizer"])
         averaged, step = kept["averaged"], kept["step"]
-    rng = np.random.default_rng([config.seed, step])
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    drawn = DataLoader(Drawn(data, genuine, config, step), batch_size=None, num_workers=config.drawers)
     started, seen = time.monotonic(), 0.0
-    while step < config.steps and (spent := (time.monotonic() - started) / 60) < config.minutes:
+    for (inputs, answers), (whole, wanted) in drawn:
+        if (spent := (time.monotonic() - started) / 60) >= config.minutes:
+            break
         share = step / config.steps
         for group in optimizer.param_groups:
             warm = min(1.0, (step + 1) / 100)
             group["lr"] = config.learning_rate * warm * float(0.5 * (1 + np.cos(np.pi * share)) + 0.02)
-        inputs, answers = draw_batch(data, rng, config.crops)
-        whole, wanted = draw_whole(data, genuine, rng)
-        said = network(whole)
-        loss = loss_of(network(inputs), answers) + loss_of(said, wanted) + HARD * hard_loss(said, wanted)
+        with torch.autocast("cpu", torch.bfloat16, enabled=run.bf16):
+            said_of_crops, said = (
+                network(x.contiguous(memory_format=torch.channels_last)) for x in (inputs, whole)
+            )
+        said = said.float()
+        loss = loss_of(said_of_crops.float(), answers) + loss_of(said, wanted)
+        loss = loss + HARD * hard_loss(said, wanted)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -151,142 +163,3 @@ def _save(
     }  # fmt: skip
     torch.save(held, path.with_suffix(".part"))
     path.with_suffix(".part").rename(path)
-
-
-# -- from answers to a probability
-# ----------------------------------------------------------------------------
-# How many of the pictures that will be judged are genuine: what makes a probability of the score.
-PRIOR = 0.9
-# How far apart two pictures must be (of 255, over 3 by 3 pixels) for a person to see a difference, ...
-VISIBLE_LEVELS = 12
-# ... and how far around what differs in the maps it may show, as its rim or shadow.
-AROUND_PX = 2
-# Defects are counted apart by how many pixels of 256 by 256 show them: from each of these on.
-SIZES_PX = (12, 40, 120, 360)
-
-
-@dataclass(slots=True)
-class Judged:
-    """Pictures beside maps: what was shown, of which kind, in how many pixels, and the pooled answers."""
-
-    genuine: list[bool]
-    kind: list[str]
-    source: list[str]
-    shown_px: list[int]
-    features: list[NDArray[np.float64]]
-    ssim: list[float]
-    edges: list[float]
-
-
-def visible_px(first: NDArray[np.uint8], second: NDArray[np.uint8], where: NDArray[np.bool_]) -> int:
-    """In how many pixels of a place, and right around it, two pictures differ so that a person sees it."""
-    smooth = [ndimage.uniform_filter(one.astype(np.float32), (3, 3, 0)) for one in (first, second)]
-    apart = np.abs(smooth[0] - smooth[1]).max(-1) > VISIBLE_LEVELS
-    return int((apart & ndimage.binary_dilation(where, np.ones((3, 3)), AROUND_PX)).sum())
-
-
-@torch.inference_mode()
-def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines: bool = False) -> Judged:
-    """Every picture of the cases beside its own maps, and beside those of the part without its defect.
-
-    The genuine part's picture is judged beside the defects' maps as well where those have no picture of
-    their own. Defects that change too few pixels are left out, of the maps or, where both are pictured, of
-    the picture.
-    """
-    found = Judged([], [], [], [], [], [], [])
-    for case in cases:
-        data = PairsData([case])
-        maps, shown = data.maps[0], data.pictures[0]
-        control = from_bytes(torch.from_numpy(maps))
-        by_source: dict[str, dict[int, NDArray[np.uint8]]] = {"truth": {}, "studio": {}}
-        for number, picture in shown:
-            by_source["studio" if number in by_source["truth"] else "truth"][number] = picture
-        for source, pictures in by_source.items():
-            for number, picture in pictures.items():
-                beside = [number] if number == 0 else [number, 0]
-                if number == 0:
-                    beside += [n for n in range(1, len(maps)) if n not in pictures]
-                for told in beside:
-                    other, shown_px = pictures.get(told), 0
-                    if told != number:
-                        differs = changed(maps[number], maps[told])
-                        shown_px = int(differs.sum())
-                        if other is not None:
-                            shown_px = min(shown_px, visible_px(picture, other, differs))
-                        if shown_px < LEAST_CHANGED_PX:
-                            continue
-                    _judge_one(network, found, (picture, control[told : told + 1]), baselines=baselines)
-                    found.genuine.append(told == number)
-                    found.kind.append(
-                        case["versions"][max(number, told)]["kind"] if told != number else "genuine"
-                    )
-                    found.source.append(source)
-                    found.shown_px.append(shown_px)
-    return found
-
-
-def _judge_one(
-    network: JudgeNetwork, found: Judged, pair: tuple[NDArray[np.uint8], torch.Tensor], *, baselines: bool
-) -> None:
-    picture, control = pair
-    colours = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    found.features.append(pooled(both_ways(network, beside(colours, control)))[0])
-    if baselines:
-        clay, edges, mask = control[0, CLAY].numpy(), control[0, EDGES].numpy(), control[0, MASK].numpy()
-        image = picture.astype(np.float32) / 255
-        found.ssim.append(ssim(image, clay))
-        found.edges.append(edge_scores(image, edges > EDGE / 255, around_part(mask))[2])
-
-
-def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration:
-    """The logistic regression, fitted on cases that the network was not trained on.
-
-    Every kind of defect counts alike, however many pictures show it.
-    """
-    judged = judge_cases(network, [case for case in cases if is_kept_back(case["folder"].name)])
-    kinds, counts = np.unique(judged.kind, return_counts=True)
-    alike = 1 / counts[np.searchsorted(kinds, judged.kind)]
-    return fit(np.stack(judged.features), judged.genuine, PRIOR, counts=alike)
-
-
-def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
-    """ROC AUC for each kind of defect, of the judge and of two plain measures, for both sources of pictures
-    together and apart, and by how many pixels show it; and the share of genuine pictures that are rejected at
-    one half."""
-    scores = calibration.probability(np.stack(judged.features))
-    genuine, kinds, sources = (np.array(one) for one in (judged.genuine, judged.kind, judged.source))
-    shown_px = np.array(judged.shown_px)
-    measured = {"fidelity": scores, "ssim": np.array(judged.ssim), "edges": np.array(judged.edges)}
-    measured = {name: values for name, values in measured.items() if len(values)}
-
-    def areas(kind: str, values: NDArray[Any], among: NDArray[np.bool_]) -> float | None:
-        good, bad = values[genuine & among], values[(kinds == kind) & among]
-        return round(auc(list(good), list(bad)), 4) if len(good) and len(bad) else None
-
-    everything = np.ones(len(genuine), bool)
-    rows: dict[str, Any] = {}
-    for kind in sorted(set(judged.kind) - {"genuine"}):
-        row: dict[str, Any] = {"count": int((kinds == kind).sum())}
-        row |= {name: areas(kind, values, everything) for name, values in measured.items()}
-        row |= {source: areas(kind, scores, sources == source) for source in sorted(set(judged.source))}
-        row["by_shown_px"] = {}
-        for least, most in zip(SIZES_PX, (*SIZES_PX[1:], np.inf), strict=True):
-            within = genuine | ((shown_px >= least) & (shown_px < most))
-            count = int((within & (kinds == kind)).sum())
-            row["by_shown_px"][str(least)] = {"count": count, "fidelity": areas(kind, scores, within)}
-        rows[kind] = row | {"rejected": round(float((scores[kinds == kind] < 0.5).mean()), 4)}
-    rejects = {
-        source: round(float((scores[genuine & (sources == source)] < 0.5).mean()), 4)
-        for source in sorted(set(judged.source))
-    }
-    return {"auc": rows, "false_reject": rejects, "genuine": int(genuine.sum())}
-
-
-def save_judge(network: JudgeNetwork, calibration: Calibration, told: dict[str, Any], folder: Path) -> int:
-    """Write the weights (fp16) and the calibration; bytes of both."""
-    folder.mkdir(parents=True, exist_ok=True)
-    halves = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    save_file(halves, folder / "judge.safetensors")
-    text = json.dumps({"calibration": calibration.as_json(), "measured": told}, indent=1)
-    (folder / "calibration.json").write_text(text + "\n")
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

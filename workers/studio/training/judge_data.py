@@ -1,6 +1,7 @@
 """What the judge learns from: crops and whole pictures beside maps that tell of the same shape or another.
 
-A sample's answer follows from two control maps alone: where their edges and surfaces differ.
+A sample's answer is where the edges and surfaces of two control maps differ and, where both versions are
+pictured in one look, their pictures do so too.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from scipy import ndimage
 from workers.judge.lighting import colours_by_facing, unexplained
 from workers.judge.network import STRIDE
 from workers.studio.training.config import TrainingConfig
+from workers.studio.training.differences import only_visible, targets
 from workers.studio.training.maps import from_bytes
 from workers.studio.training.pack import Pack, half_size, load_pack, training_rows
-from workers.studio.training.pairs import PAIRS_PX, changed
+from workers.studio.training.pairs import PAIRS_PX, looks_of, picture_name
+
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 CROP_PX = 64
-EDGE = 76  # of 255: an edge that counts
-NEAR_PX = 3  # an edge within this distance of another is the same one
 # Of the pairs: how many are genuine twice, and how many are beside a foreign part's maps.
 ANYWHERE, FOREIGN = 0.3, 0.04
 GENUINE = 0.3  # of the pairs of whole pictures
@@ -33,34 +35,41 @@ AROUND_PX = 24  # how far from the part a genuine crop may lie: its shadow is no
 WHOLE = 0.12
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What shows a version of a case: pixels (H, W, 3), and whose picture in which look it is."""
+
+    version: int
+    pixels: NDArray[np.uint8]
+    source: str
+    look: int
+
+
 class PairsData:
-    """The cases in memory: maps as bytes, pictures as bytes with the number of the version they show."""
+    """The cases in memory, as bytes."""
 
     def __init__(self, cases: list[dict[str, Any]]) -> None:
         self.maps: list[NDArray[np.uint8]] = []
         self.kinds = [[version["kind"] for version in case["versions"]] for case in cases]
-        self.pictures: list[list[tuple[int, NDArray[np.uint8]]]] = []
+        self.pictures: list[list[Picture]] = []
         for case in cases:
-            folder: Path = case["folder"]
-            with np.load(folder / "maps.npz") as archive:
+            with np.load(case["folder"] / "maps.npz") as archive:
                 self.maps.append(archive["maps"])
-            shown = []
-            for number, version in enumerate(case["versions"]):
-                if version["pictured"]:
-                    for kind in ("picture", "studio"):
-                        path = folder / f"{kind}-{number}.png"
-                        if path.exists():
-                            shown.append((number, np.array(Image.open(path).convert("RGB"))))
-            self.pictures.append(shown)
+            self.pictures.append(_pictures_of(case))
         self._answers: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
 
-    def answer(self, place: int, shown: int, told: int) -> NDArray[np.float32]:
-        """`targets` of two versions of a case; kept, as bits."""
-        key = (place, shown, told)
-        own = self.maps[place][shown]
+    def answer(self, place: int, number: int, told: int) -> NDArray[np.float32]:
+        """`targets` of what a picture of a case, by its number, shows beside a version; kept, as bits."""
+        picture = self.pictures[place][number]
+        own = self.maps[place][picture.version]
         shape = (3, own.shape[1] // STRIDE, own.shape[2] // STRIDE)
+        key = (place, number, told)
         if key not in self._answers:
-            self._answers[key] = np.packbits(targets(own, self.maps[place][told]).astype(bool))
+            answers = targets(own, self.maps[place][told])
+            for other in self.pictures[place]:
+                if (other.source, other.look, other.version) == (picture.source, picture.look, told):
+                    answers = only_visible(answers, picture.pixels, other.pixels)
+            self._answers[key] = np.packbits(answers.astype(bool))
         bits = np.unpackbits(self._answers[key], count=int(np.prod(shape)))
         return bits.reshape(shape).astype(np.float32)
 
@@ -68,15 +77,16 @@ class PairsData:
         return len(self.maps)
 
 
-def targets(shown: NDArray[np.uint8], told: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the network shall say (3, H/2, W/2) of a picture that shows one part's maps beside another's."""
-    edges = [one[5] > EDGE for one in (shown, told)]
-    near = [ndimage.maximum_filter(one, 2 * NEAR_PX + 1) for one in edges]
-    answers = np.stack([edges[1] & ~near[0], edges[0] & ~near[1], changed(shown, told)])
-    answers = ndimage.maximum_filter(answers, (1, 3, 3))
-    height, width = answers.shape[1:]
-    blocks = answers.reshape(3, height // STRIDE, STRIDE, width // STRIDE, STRIDE)
-    return blocks.max((2, 4)).astype(np.float32)
+def _pictures_of(case: dict[str, Any]) -> list[Picture]:
+    """Those of the path tracer first."""
+    found = []
+    for source in ("picture", "studio"):
+        for look in range(len(looks_of(case))):
+            for version, row in enumerate(case["versions"]):
+                path: Path = case["folder"] / picture_name(source, version, look)
+                if row["pictured"] and path.exists():
+                    found.append(Picture(version, np.array(Image.open(path).convert("RGB")), source, look))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +127,9 @@ def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
     that no reflection, no pattern and no shadow is taken for a defect.
     """
     place = int(rng.integers(len(data)))
-    shown, kinds = data.pictures[place], data.kinds[place]
-    number, picture = shown[int(rng.integers(len(shown)))]
-    own = data.maps[place][number]
+    kinds, number = data.kinds[place], int(rng.integers(len(data.pictures[place])))
+    shown, picture = data.pictures[place][number].version, data.pictures[place][number].pixels
+    own = data.maps[place][shown]
     nothing = np.zeros((3, own.shape[1] // STRIDE, own.shape[2] // STRIDE), np.float32)
     genuine = Sample.of(picture, own, nothing)
     share = rng.random()
@@ -130,7 +140,7 @@ def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
         told = data.maps[int(rng.integers(len(data)))][0]
         answer = targets(own, told)
     else:
-        version = _other(kinds, number, rng)
+        version = _other(kinds, shown, rng)
         told, answer = data.maps[place][version], data.answer(place, number, version)
     middle, at = _differing(answer, own, rng), rng.integers(1 << 30)
     both = (genuine, Sample.of(picture, told, answer))
@@ -157,7 +167,7 @@ def _weight(shown: str, told: str) -> float:
     return WHOLE if {shown, told} & {"wrong part", "mirrored part"} else 1.0
 
 
-def draw_batch(data: PairsData, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_batch(data: PairsData, rng: np.random.Generator, size: int) -> Batch:
     """Inputs (B, 14, H, W) and answers, with other colours, blur, noise and the mirror image mixed in."""
     drawn: list[Sample] = []
     while len(drawn) < size:
@@ -195,22 +205,29 @@ class Genuine:
             yield Sample.of(picture, maps, np.zeros((3, height, width), np.float32))
 
 
-def draw_whole(
-    data: PairsData, genuine: Genuine, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two whole samples as `draw_batch` gives them: a picture beside its own maps and beside those of another
-    version of the part, or two genuine ones of the training pictures."""
-    if rng.random() < GENUINE and len(genuine) and genuine.size_px == PAIRS_PX:
-        return _as_batch(list(genuine.draw(2, rng)), rng)
+def draw_whole(data: PairsData, genuine: Genuine, rng: np.random.Generator, size: int) -> Batch:
+    """Whole samples as `draw_batch` gives them: two of each picture, beside its own maps and beside those of
+    another version of the part, or two genuine ones of the training pictures."""
+    drawn: list[Sample] = []
+    while len(drawn) < size:
+        if rng.random() < GENUINE and len(genuine) and genuine.size_px == PAIRS_PX:
+            drawn += genuine.draw(2, rng)
+        else:
+            drawn += _whole_pair(data, rng)
+    return _as_batch(drawn, rng)
+
+
+def _whole_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
     place = int(rng.integers(len(data)))
-    number, picture = data.pictures[place][int(rng.integers(len(data.pictures[place])))]
-    own, version = data.maps[place][number], _other(data.kinds[place], number, rng)
+    number = int(rng.integers(len(data.pictures[place])))
+    shown, picture = data.pictures[place][number].version, data.pictures[place][number].pixels
+    version = _other(data.kinds[place], shown, rng)
     answer = data.answer(place, number, version)
     other = Sample.of(picture, data.maps[place][version], answer)
-    return _as_batch([Sample.of(picture, own, np.zeros_like(answer)), other], rng)
+    return [Sample.of(picture, data.maps[place][shown], np.zeros_like(answer)), other]
 
 
-def _as_batch(drawn: list[Sample], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _as_batch(drawn: list[Sample], rng: np.random.Generator) -> Batch:
     looks, tables = [], []
     for pair in zip(drawn[::2], drawn[1::2], strict=True):
         tone, at = _Tone.draw(rng), rng.integers(1 << 30)  # both of a pair look the same

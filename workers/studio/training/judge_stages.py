@@ -14,26 +14,35 @@ from workers.studio.training.config import TrainingConfig
 @click.option("--process", default=0, help="The number of this process, from 0.")
 @click.option("--processes", default=1, help="How many processes share the work.")
 @click.option("--minutes", default=1e9, help="Stop after so many minutes.")
-@click.option("--cases", default=640, help="How many parts of training families.")
+@click.option("--cases", default=830, help="How many parts of training families.")
 @click.option("--held-out", default=72, help="How many parts of held-out families.")
+@click.option("--looks", default=4, help="How many further looks of what the judge learns from.")
 @click.pass_obj
 def pairs(
-    config: TrainingConfig, process: int, processes: int, minutes: float, cases: int, held_out: int
+    config: TrainingConfig,
+    process: int,
+    processes: int,
+    minutes: float,
+    cases: int,
+    held_out: int,
+    looks: int,
 ) -> None:
     """Make parts with planted defects, their maps and pictures.
 
     Where the kernel ends the process, run it again: a part that was begun twice is left out.
     """
-    from workers.studio.training.pairs import PairsConfig, make_pairs, make_studio_pictures
+    from workers.studio.training.pair_looks import make_looks, make_studio_pictures
+    from workers.studio.training.pairs import PairsConfig, make_pairs
 
-    wanted = PairsConfig.of(config, cases=cases, held_out_cases=held_out)
+    wanted = PairsConfig.of(config, cases=cases, held_out_cases=held_out, looks=looks)
     click.echo(f"{make_pairs(wanted, process, processes, minutes=minutes)} cases")
+    click.echo(f"{make_looks(wanted, process, processes, minutes=minutes)} pictures in further looks")
     pictures = make_studio_pictures(wanted, process, processes, minutes=minutes)
     click.echo(f"{pictures} pictures of the studio model")
 
 
 @click.command()
-@click.option("--steps", default=11000, help="How many steps, over all runs.")
+@click.option("--steps", default=14000, help="How many steps, over all runs.")
 @click.option("--minutes", default=1e9, help="Stop after so many minutes.")
 @click.option("--to", type=click.Path(path_type=Path), help="The folder; default workers/judge/weights.")
 @click.pass_obj
@@ -41,20 +50,21 @@ def judge(config: TrainingConfig, steps: int, minutes: float, to: Path | None) -
     """Train the judge of fidelity, calibrate it, and print how it does on held-out families."""
     from workers.fidelity import WEIGHTS
     from workers.studio.training import judge as stage
+    from workers.studio.training import judge_tables as tables
     from workers.studio.training.pairs import PairsConfig, read_cases
 
     wanted = PairsConfig.of(config)
     checkpoint = config.folder / "judge.pt"
     how = stage.JudgeConfig(steps, minutes)
     if config.start_from:  # what a trained judge knows, a quicker rate would make it forget
-        how = stage.JudgeConfig(steps, minutes, learning_rate=5e-4, begin=WEIGHTS)
+        how = stage.JudgeConfig(steps, minutes, learning_rate=1e-3, begin=WEIGHTS)
     network = stage.train(config, how, checkpoint)
     network = network.half().float()  # as it ships
-    calibration = stage.calibrate(network, read_cases(wanted, held_out=False))
-    held_out = stage.judge_cases(network, read_cases(wanted, held_out=True), baselines=True)
-    measured = stage.table(held_out, calibration)
+    calibration = tables.calibrate(network, read_cases(wanted, held_out=False))
+    held_out = tables.judge_cases(network, read_cases(wanted, held_out=True), baselines=True)
+    measured = tables.table(held_out, calibration)
     click.echo(json.dumps(measured, indent=1))
-    click.echo(f"{stage.save_judge(network, calibration, measured, to or WEIGHTS) / 1e6:.2f} MB")
+    click.echo(f"{tables.save_judge(network, calibration, measured, to or WEIGHTS) / 1e6:.2f} MB")
 
 
 @click.command()

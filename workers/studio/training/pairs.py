@@ -3,7 +3,8 @@
 A case is one part seen by one camera, beside its versions with one defect each, or, where the judge of
 `workers.fidelity` learns from it, with several. Each version's picture is genuine for its own maps, and shows
 a defect for the maps of the others: so a picture serves both ways, and the judge learns to see the difference
-and nothing else of the picture. What is there is not made again.
+and nothing else of the picture. What is there is not made again. `workers.studio.training.pair_looks` makes
+further pictures of what is here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from workers.evaluation.cases import mirrored
 from workers.geometry.maps import control_maps
@@ -26,6 +26,7 @@ from workers.geometry.reading import read_mesh
 from workers.studio.control import control_tensor
 from workers.studio.training.cameras import PictureCamera, draw_camera
 from workers.studio.training.config import TrainingConfig
+from workers.studio.training.differences import LEAST_CHANGED_PX, changed
 from workers.studio.training.maps import product_camera, to_bytes
 from workers.studio.training.nouns import HELD_OUT, NOUNS
 
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     from workers.studio.training.solids import Shape
 
 PAIRS_PX = 256
-# A defect that changes fewer pixels of the maps than this is not planted: nobody would see it.
-LEAST_CHANGED_PX = 12
+PART = "part.step"  # the part as it should be
 # Versions with several defects of a case that is learnt from.
 LEARNT_VERSIONS = 4
 # A case is begun so often; what is not finished then crashes the kernel.
@@ -44,11 +44,12 @@ SEED = 7301
 
 @dataclass(slots=True)
 class Version:
-    """A part, as it should be or with one defect."""
+    """A part, as it should be or with a defect; `file` is its own STEP file, if it has one."""
 
     kind: str
     mesh: Mesh
     camera: PictureCamera
+    file: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ class PairsConfig:
     """How many cases of how many pictures. Held-out families are for measuring."""
 
     folder: Path
-    cases: int = 640
+    cases: int = 830
     held_out_cases: int = 72
+    looks: int = 4  # further ones of each version of what is learnt from
     samples_per_pixel: int = 4
 
     @classmethod
@@ -108,23 +110,32 @@ def read_cases(config: PairsConfig, *, held_out: bool) -> list[dict[str, Any]]:
     return found
 
 
+def looks_of(case: dict[str, Any]) -> list[dict[str, Any]]:
+    """The words of a case's looks: the first one's, then those of the further ones that are finished."""
+    found = [case["words"]]
+    while (path := words_path(case["folder"], len(found))).exists():
+        found.append(json.loads(path.read_text()))
+    return found
+
+
+def words_path(folder: Path, look: int) -> Path:
+    """The file of a further look's words; where it is, the look's pictures are."""
+    return folder / f"look-{look}.json"
+
+
+def picture_name(source: str, number: int, look: int = 0) -> str:
+    """The file of a version's picture by the path tracer (`picture`) or the studio model (`studio`)."""
+    return f"{source}-{number}-{look}.png" if look else f"{source}-{number}.png"
+
+
 def is_kept_back(name: str) -> bool:
     """Whether a case of that name is for calibrating alone: every fifth of the training families."""
     return int(name.rpartition("-")[2]) % 5 == 4
 
 
-def changed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where two packed control maps (8, H, W) show another surface: turned, nearer or farther, or none.
-
-    Pieces of fewer than LEAST_CHANGED_PX pixels are left out: two meshes of one curved face differ by such.
-    """
-    a, b = first.astype(np.float32) / 255, second.astype(np.float32) / 255
-    turned = np.abs(a[:3] - b[:3]).max(0) > 0.1
-    apart = turned | (np.abs(a[3] - b[3]) > 0.03) | (np.abs(a[4] - b[4]) > 0.4)
-    pieces, _ = ndimage.label(apart, np.ones((3, 3)))
-    large = np.bincount(pieces.ravel()) >= LEAST_CHANGED_PX
-    large[0] = False
-    return np.asarray(large[pieces])
+def is_learnt(name: str) -> bool:
+    """Whether the judge learns from a case of that name."""
+    return name.startswith("train") and not is_kept_back(name)
 
 
 def _owed(config: PairsConfig) -> list[tuple[str, str]]:
@@ -154,16 +165,16 @@ def _make_case(config: PairsConfig, folder: Path, family: str) -> None:
 
     seed = [SEED, *folder.name.encode()]
     shape = FAMILIES[family](np.random.default_rng(seed))
-    mesh = _meshed(shape, folder / "part.step")
+    mesh = _meshed(shape, folder / PART)
 
     def camera_for(seen: Mesh) -> PictureCamera:
         return draw_camera(np.random.default_rng([*seed, 1]), seen.vertices)
 
     camera = camera_for(mesh)
-    versions = [Version("genuine", mesh, camera)]
+    versions = [Version("genuine", mesh, camera, PART)]
     maps = [_packed(mesh, camera)]
     scene = scene_of(shape, mesh, product_camera(camera))
-    learnt = folder.name.startswith("train") and not is_kept_back(folder.name)
+    learnt = is_learnt(folder.name)
     kinds = (*KINDS[:2], *[SEVERAL] * LEARNT_VERSIONS) if learnt else KINDS
     for number, kind in enumerate(kinds):
         name = f"{kind} {number}" if kind == SEVERAL else kind
@@ -183,7 +194,8 @@ def _make_case(config: PairsConfig, folder: Path, family: str) -> None:
                 continue
             packed = _packed(other, seen_by)
             if changed(maps[0], packed).sum() >= LEAST_CHANGED_PX:
-                versions.append(Version(kind, other, seen_by))
+                file = None if kind == "mirrored part" else path.name
+                versions.append(Version(kind, other, seen_by, file))
                 maps.append(packed)
                 break
             if kind == "mirrored part":
@@ -212,18 +224,18 @@ def _render_case(
     for number, version in enumerate(versions):
         if number in shown:
             picture = path_trace(scene_mesh(version.mesh), version.camera, look, quality)
-            Image.fromarray(picture).save(folder / f"picture-{number}.png", compress_level=1)
+            Image.fromarray(picture).save(folder / picture_name("picture", number), compress_level=1)
         rows.append(
             {
                 "kind": version.kind,
+                "file": version.file,
                 "camera": version.camera.as_json(),
                 "pictured": number in shown,
                 "changed_px": int(changed(maps[0], maps[number]).sum()),
             }
         )
     np.savez_compressed(folder / "maps.npz", maps=np.stack(maps))
-    words = {"light": look.light.name, "floor": look.floor.name, **look.surface.names}
-    case = {"family": family, "versions": rows, "words": words}
+    case = {"family": family, "versions": rows, "words": look.words}
     (folder / "case.json").write_text(json.dumps(case))
 
 
@@ -237,43 +249,3 @@ def _meshed(shape: Shape, path: Path) -> Mesh:
 def _packed(mesh: Mesh, camera: PictureCamera) -> NDArray[np.uint8]:
     maps = control_maps(mesh, product_camera(camera), PAIRS_PX, PAIRS_PX)
     return to_bytes(control_tensor(maps)[0])
-
-
-def make_studio_pictures(
-    config: PairsConfig, process: int = 0, processes: int = 1, *, minutes: float = 1e9
-) -> int:
-    """Pictures of the same maps and words by the studio model that ships; how many this process made."""
-    import torch
-
-    from workers.studio.pipeline import StudioPipeline
-    from workers.studio.training.captions import caption
-    from workers.studio.training.export import WEIGHTS
-    from workers.studio.training.maps import from_bytes
-
-    pipeline = StudioPipeline.from_pretrained(WEIGHTS)
-    pipeline.set_progress_bar_config(disable=True)
-    started, made = time.monotonic(), 0
-    cases = [*read_cases(config, held_out=False), *read_cases(config, held_out=True)]
-    for case in cases[process::processes]:
-        folder: Path = case["folder"]
-        shown = [number for number, version in enumerate(case["versions"]) if version["pictured"]]
-        owed = [number for number in shown if not (folder / f"studio-{number}.png").exists()]
-        if not owed:
-            continue
-        if time.monotonic() - started > minutes * 60:
-            break
-        with np.load(folder / "maps.npz") as archive:
-            control = from_bytes(torch.from_numpy(archive["maps"][owed]))
-        rng = np.random.default_rng([SEED, *folder.name.encode(), 4])
-        seed = int(rng.integers(1 << 30))
-        pictures = pipeline(
-            [caption(case, rng)] * len(owed),
-            control_image=control,
-            generator=[torch.Generator().manual_seed(seed) for _ in owed],
-            output_type="pil",
-            return_dict=False,
-        )[0]
-        for number, picture in zip(owed, pictures, strict=True):
-            picture.save(folder / f"studio-{number}.png", compress_level=1)
-            made += 1
-    return made

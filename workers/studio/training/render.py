@@ -62,11 +62,8 @@ def render_parts(
         size_px = config.image_px if large else config.image_px // 2
         quality = Quality(size_px, config.samples_per_pixel, int(rng.integers(1 << 30)))
         picture = path_trace(scene_mesh(mesh), camera, look, quality, fitting_corners(mesh))
-        words = {"light": look.light.name, "floor": look.floor.name, **look.surface.names}
-        if look.fittings:
-            words |= {f"fitting_{name}": value for name, value in look.fittings.names.items()}
         known = {
-            "words": words,
+            "words": look.words,
             "camera": camera.as_json(),
             "camera_number": camera_number,
             "size_px": size_px,

@@ -42,6 +42,14 @@ class Look:
     fittings: Surface | None = None  # of an assembly's bodies but the first
 
     @property
+    def words(self) -> dict[str, str | None]:
+        """The names of all of it, as captions take them."""
+        named = {"light": self.light.name, "floor": self.floor.name, **self.surface.names}
+        if self.fittings:
+            named |= {f"fitting_{name}": value for name, value in self.fittings.names.items()}
+        return named
+
+    @property
     def floor_gain(self) -> float:
         """What the rendered floor is multiplied by: in the open it is as bright as light and floor say."""
         return self.floor.shown * self.light.exposure / floor_light(self.light.environment)

@@ -1,0 +1,94 @@
+"""Where two versions of a part differ: in their control maps, and, for a person, in their pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from workers.judge.network import STRIDE
+
+# A defect that changes fewer pixels of the maps than this is not planted: nobody would see it.
+LEAST_CHANGED_PX = 12
+DEPTH_STEP = 0.03  # depths this far apart are another surface's
+EDGE = 76  # of 255: an edge that counts
+NEAR_PX = 3  # an edge within this distance of another is the same one
+# How far apart two pictures must be (of 255, over 3 by 3 pixels) for a person to see a difference, ...
+VISIBLE_LEVELS = 12
+# ... and how far around what differs in the maps it may show, as its rim or shadow.
+AROUND_PX = 2
+TOUCHING = np.ones((3, 3))
+
+
+def changed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where two packed control maps (8, H, W) show another surface: turned, nearer or farther, or none.
+
+    Pieces of fewer than LEAST_CHANGED_PX pixels are left out: two meshes of one curved face differ by such.
+    """
+    a, b = (one.astype(np.float32) / np.float32(255) for one in (first, second))
+    turned = np.abs(a[:3] - b[:3]).max(0) > 0.1
+    apart = turned | (_depth_apart(a, b, ~turned) > DEPTH_STEP) | (np.abs(a[4] - b[4]) > 0.4)
+    pieces, _ = ndimage.label(apart, np.ones((3, 3)))
+    large = np.bincount(pieces.ravel()) >= LEAST_CHANGED_PX
+    large[0] = False
+    return np.asarray(large[pieces])
+
+
+def _depth_apart(
+    a: NDArray[np.float32], b: NDArray[np.float32], alike: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """How far depths are apart where both maps have the part.
+
+    Each map's depths reach from its own nearest to its own farthest point, so one map's are first brought to
+    the other's scale by the places that agree.
+    """
+    both = (a[4] > 0.5) & (b[4] > 0.5)
+    told = both & alike
+    first, second = a[3].astype(float), b[3].astype(float)
+    line = np.array([1.0, 0.0])
+    for _ in range(3):
+        if told.sum() < LEAST_CHANGED_PX:
+            break
+        line = np.polyfit(first[told], second[told], 1) if np.ptp(first[told]) > DEPTH_STEP else line
+        told &= np.abs(first * line[0] + line[1] - second) <= DEPTH_STEP
+    return np.where(both, np.abs(first * line[0] + line[1] - second), 0).astype(np.float32)
+
+
+def visibly_apart(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W): where two pictures (H, W, 3) differ so that a person sees it."""
+    smooth = [ndimage.uniform_filter(one.astype(np.float32), (3, 3, 0)) for one in (first, second)]
+    return np.asarray(np.abs(smooth[0] - smooth[1]).max(-1) > VISIBLE_LEVELS)
+
+
+def visible_px(first: NDArray[np.uint8], second: NDArray[np.uint8], where: NDArray[np.bool_]) -> int:
+    """In how many pixels of a place, and right around it, two pictures differ so that a person sees it."""
+    around = ndimage.binary_dilation(where, TOUCHING, AROUND_PX)
+    return int((visibly_apart(first, second) & around).sum())
+
+
+def targets(shown: NDArray[np.uint8], told: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the network shall say (3, H/2, W/2) of a picture that shows one part's maps beside another's."""
+    edges = [one[5] > EDGE for one in (shown, told)]
+    near = [ndimage.maximum_filter(one, 2 * NEAR_PX + 1) for one in edges]
+    answers = np.stack([edges[1] & ~near[0], edges[0] & ~near[1], changed(shown, told)])
+    answers = ndimage.maximum_filter(answers, (1, 3, 3))
+    height, width = answers.shape[1:]
+    blocks = answers.reshape(3, height // STRIDE, STRIDE, width // STRIDE, STRIDE)
+    return blocks.max((2, 4)).astype(np.float32)
+
+
+def only_visible(
+    answers: NDArray[np.float32], first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Answers of `targets` without the things that the pictures of both versions do not show.
+
+    What is black in the shade looks alike with a bolt and without it: nobody could say so.
+    """
+    things, count = ndimage.label(answers.max(0) > 0, TOUCHING)
+    height, width = things.shape
+    apart = visibly_apart(first, second).reshape(height, STRIDE, width, STRIDE).sum((1, 3))
+    grown = ndimage.grey_dilation(things, size=(3, 3))
+    shown_px = ndimage.sum_labels(apart, grown, np.arange(count + 1))
+    shown = shown_px >= LEAST_CHANGED_PX
+    shown[0] = False
+    return answers * shown[things]

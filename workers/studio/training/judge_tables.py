@@ -1,0 +1,148 @@
+"""How a trained judge becomes a probability, and how well it tells planted defects."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from workers.judge.inputs import beside
+from workers.judge.measures import around_part, auc, edge_scores, ssim
+from workers.judge.network import JudgeNetwork, both_ways
+from workers.judge.pooling import Calibration, fit, pooled
+from workers.studio.control import CLAY, EDGES, MASK
+from workers.studio.training.differences import EDGE, LEAST_CHANGED_PX, changed, visible_px
+from workers.studio.training.judge_data import PairsData
+from workers.studio.training.maps import from_bytes
+from workers.studio.training.pairs import is_kept_back
+
+# How many of the pictures that will be judged are genuine: what makes a probability of the score.
+PRIOR = 0.9
+# Defects are counted apart by how many pixels of 256 by 256 show them: from each of these on.
+SIZES_PX = (12, 40, 120, 360)
+
+
+@dataclass(slots=True)
+class Judged:
+    """Pictures beside maps: what was shown, of which kind, in how many pixels, and the pooled answers."""
+
+    genuine: list[bool]
+    kind: list[str]
+    source: list[str]
+    shown_px: list[int]
+    features: list[NDArray[np.float64]]
+    ssim: list[float]
+    edges: list[float]
+
+
+@torch.inference_mode()
+def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines: bool = False) -> Judged:
+    """Every picture of the cases beside its own maps, and beside those of the part without its defect.
+
+    The genuine part's picture is judged beside the defects' maps as well where those have no picture of
+    their own. Defects that change too few pixels are left out, of the maps or, where both are pictured, of
+    the picture.
+    """
+    found = Judged([], [], [], [], [], [], [])
+    for case in cases:
+        data = PairsData([case])
+        maps, shown = data.maps[0], data.pictures[0]
+        control = from_bytes(torch.from_numpy(maps))
+        by_source: dict[str, dict[int, NDArray[np.uint8]]] = {"truth": {}, "studio": {}}
+        for one in shown:
+            by_source["truth" if one.source == "picture" else "studio"][one.version] = one.pixels
+        for source, pictures in by_source.items():
+            for number, picture in pictures.items():
+                beside = [number] if number == 0 else [number, 0]
+                if number == 0:
+                    beside += [n for n in range(1, len(maps)) if n not in pictures]
+                for told in beside:
+                    other, shown_px = pictures.get(told), 0
+                    if told != number:
+                        differs = changed(maps[number], maps[told])
+                        shown_px = int(differs.sum())
+                        if other is not None:
+                            shown_px = min(shown_px, visible_px(picture, other, differs))
+                        if shown_px < LEAST_CHANGED_PX:
+                            continue
+                    _judge_one(network, found, (picture, control[told : told + 1]), baselines=baselines)
+                    found.genuine.append(told == number)
+                    found.kind.append(
+                        case["versions"][max(number, told)]["kind"] if told != number else "genuine"
+                    )
+                    found.source.append(source)
+                    found.shown_px.append(shown_px)
+    return found
+
+
+def _judge_one(
+    network: JudgeNetwork, found: Judged, pair: tuple[NDArray[np.uint8], torch.Tensor], *, baselines: bool
+) -> None:
+    picture, control = pair
+    colours = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    found.features.append(pooled(both_ways(network, beside(colours, control)))[0])
+    if baselines:
+        clay, edges, mask = control[0, CLAY].numpy(), control[0, EDGES].numpy(), control[0, MASK].numpy()
+        image = picture.astype(np.float32) / 255
+        found.ssim.append(ssim(image, clay))
+        found.edges.append(edge_scores(image, edges > EDGE / 255, around_part(mask))[2])
+
+
+def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration:
+    """The logistic regression, fitted on cases that the network was not trained on.
+
+    Every kind of defect counts alike, however many pictures show it.
+    """
+    judged = judge_cases(network, [case for case in cases if is_kept_back(case["folder"].name)])
+    kinds, counts = np.unique(judged.kind, return_counts=True)
+    alike = 1 / counts[np.searchsorted(kinds, judged.kind)]
+    return fit(np.stack(judged.features), judged.genuine, PRIOR, counts=alike)
+
+
+def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
+    """ROC AUC for each kind of defect, of the judge and of two plain measures, for both sources of pictures
+    together and apart, and by how many pixels show it; and the share of genuine pictures that are rejected at
+    one half."""
+    scores = calibration.probability(np.stack(judged.features))
+    genuine, kinds, sources = (np.array(one) for one in (judged.genuine, judged.kind, judged.source))
+    shown_px = np.array(judged.shown_px)
+    measured = {"fidelity": scores, "ssim": np.array(judged.ssim), "edges": np.array(judged.edges)}
+    measured = {name: values for name, values in measured.items() if len(values)}
+
+    def areas(kind: str, values: NDArray[Any], among: NDArray[np.bool_]) -> float | None:
+        good, bad = values[genuine & among], values[(kinds == kind) & among]
+        return round(auc(list(good), list(bad)), 4) if len(good) and len(bad) else None
+
+    everything = np.ones(len(genuine), bool)
+    rows: dict[str, Any] = {}
+    for kind in sorted(set(judged.kind) - {"genuine"}):
+        row: dict[str, Any] = {"count": int((kinds == kind).sum())}
+        row |= {name: areas(kind, values, everything) for name, values in measured.items()}
+        row |= {source: areas(kind, scores, sources == source) for source in sorted(set(judged.source))}
+        row["by_shown_px"] = {}
+        for least, most in zip(SIZES_PX, (*SIZES_PX[1:], np.inf), strict=True):
+            within = genuine | ((shown_px >= least) & (shown_px < most))
+            count = int((within & (kinds == kind)).sum())
+            row["by_shown_px"][str(least)] = {"count": count, "fidelity": areas(kind, scores, within)}
+        rows[kind] = row | {"rejected": round(float((scores[kinds == kind] < 0.5).mean()), 4)}
+    rejects = {
+        source: round(float((scores[genuine & (sources == source)] < 0.5).mean()), 4)
+        for source in sorted(set(judged.source))
+    }
+    return {"auc": rows, "false_reject": rejects, "genuine": int(genuine.sum())}
+
+
+def save_judge(network: JudgeNetwork, calibration: Calibration, told: dict[str, Any], folder: Path) -> int:
+    """Write the weights (fp16) and the calibration; bytes of both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    save_file(halves, folder / "judge.safetensors")
+    text = json.dumps({"calibration": calibration.as_json(), "measured": told}, indent=1)
+    (folder / "calibration.json").write_text(text + "\n")
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
