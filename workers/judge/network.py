@@ -58,7 +58,7 @@ def _gradient(x: torch.Tensor) -> torch.Tensor:
     return torch.hypot(dx, dy)
 
 
-# A square's mean and maximum, along one side and then along the other: the same, and an eighth of the work.
+# A square's mean and maximum, along one side and then along the other: the same, with far less work.
 def _mean(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return functional.avg_pool2d(x, size, 1, (size[0] // 2, size[1] // 2), count_include_pad=False)
 

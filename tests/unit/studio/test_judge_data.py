@@ -111,6 +111,12 @@ def test_a_step_sees_the_same_whether_it_was_reached_in_one_go_or_two(run) -> No
             torch.testing.assert_close(one, other)
 
 
+def test_without_pairs_it_says_which_stage_is_missing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MFGVIZ_TRAINING_DIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="run the stage `pairs` first"):
+        train(load_config("smoke"), JudgeConfig(steps=1), tmp_path / "judge.pt")
+
+
 @pytest.mark.parametrize("bf16", [False, True])
 def test_training_goes_on_from_its_checkpoint(run, tmp_path, bf16) -> None:
     run, checkpoint = replace(run, bf16=bf16), tmp_path / "judge.pt"

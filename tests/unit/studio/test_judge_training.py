@@ -115,6 +115,8 @@ from workers.studio.training import pairs
 def make(*_):
     if sys.argv[1] == "crash":
         os._exit(139)
+    if sys.argv[1] == "mistake":
+        raise AttributeError("no such thing")
     raise ModuleNotFoundError("No module named 'mitsuba'")
 
 pairs._make_case = make
@@ -122,7 +124,7 @@ pairs.make_pairs(pairs.PairsConfig(Path({str(tmp_path)!r}), cases=1, held_out_ca
 """
     ends = [
         subprocess.run([sys.executable, "-c", begin, how], capture_output=True, text=True, check=False)
-        for how in ("library", "library", "library", "crash", "crash")
+        for how in ("library", "mistake", "library", "crash", "crash")
     ]
     assert [one.returncode for one in ends] == [1, 1, 1, 139, 139], ends
     assert "No module named 'mitsuba'" in ends[0].stderr

@@ -28,7 +28,7 @@ def changed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.b
     a, b = (one.astype(np.float32) / np.float32(255) for one in (first, second))
     turned = np.abs(a[:3] - b[:3]).max(0) > 0.1
     apart = turned | (_depth_apart(a, b, ~turned) > DEPTH_STEP) | (np.abs(a[4] - b[4]) > 0.4)
-    pieces, _ = ndimage.label(apart, np.ones((3, 3)))
+    pieces, _ = ndimage.label(apart, TOUCHING)
     large = np.bincount(pieces.ravel()) >= LEAST_CHANGED_PX
     large[0] = False
     return np.asarray(large[pieces])

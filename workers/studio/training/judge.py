@@ -97,6 +97,9 @@ def train(run: TrainingConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNe
     data = PairsData(
         [c for c in read_cases(PairsConfig.of(run), held_out=False) if is_learnt(c["folder"].name)]
     )
+    if not len(data):
+        folder = PairsConfig.of(run).folder
+        raise FileNotFoundError(f"{folder}: there are no cases to learn from; run the stage `pairs` first")
     genuine = Genuine(run)
     network = _begun(config.begin)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-3)

@@ -39,6 +39,8 @@ PART = "part.step"  # the part as it should be
 LEARNT_VERSIONS = 4
 # A case is begun so often; what is not finished then crashes the kernel.
 MOST_BEGUN = 2
+# A missing library, a full disk, a mistake in this code: no part is at fault, and none is left out for it.
+NOT_THE_PARTS = (ImportError, MemoryError, OSError, AttributeError, NameError, TypeError)
 SEED = 7301
 
 
@@ -85,14 +87,16 @@ def make_pairs(config: PairsConfig, process: int = 0, processes: int = 1, *, min
         try:
             _begin(folder)
             _make_case(config, folder, family)
-        except (ImportError, MemoryError, OSError):
-            raise  # not this part's fault: nothing is left out for it
+        except NOT_THE_PARTS:
+            raise
         except Exception as error:  # noqa: BLE001 - the kernel and the mesher raise kinds of their own
             print(f"{name} left out: {type(error).__name__}: {error}", flush=True)
             (folder / "case.json").write_text(json.dumps({"family": family, "versions": []}))
             continue
         finally:
-            (folder / "begun").unlink()  # what stays was left by a process that the kernel ended
+            (folder / "begun").unlink(
+                missing_ok=True
+            )  # what stays was left by a process that the kernel ended
         made += 1
         if made % 5 == 0:
             pace = (time.monotonic() - started) / made
