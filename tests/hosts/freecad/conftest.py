@@ -35,10 +35,10 @@ Play = Callable[..., "Result"]
 
 @dataclass
 class Result:
-    """What a scene saw, and the longest gaps of the event loop: label → [wall, processor] in seconds."""
+    """What a scene saw, and the longest gaps of the event loop: label → [[clock, counted], …] in s."""
 
     seen: dict[str, Any]
-    gaps: dict[str, list[float]]
+    gaps: dict[str, list[list[float]]]
     log: str
 
 
