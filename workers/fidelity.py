@@ -5,7 +5,7 @@ missing, which are invented, and where the surface is another one. Those answers
 probability that a careful person would accept the picture as one of this part, counted into sub-scores, and
 put into words with the part's own holes, bosses, outline and edges.
 
-Pictures are judged with the shorter side at 256 pixels: what is smaller than about three of them is not seen.
+Pictures are judged with the shorter side at 512 pixels: what is smaller than about three of them is not seen.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The evaluation set: parts, cameras, words, path-traced pictures and planted defects, as they ship.
 
-`set/index.json` lists the cases, `set/NAME.webp` are the pictures (lossless), `set/parts.tar.xz` holds the
-STEP files. `workers.studio.training.evaluation_set` makes them, always the same ones.
+`set/index.json` lists the cases, `set/NAME.webp` are the pictures, `set/parts.tar.xz` holds the STEP
+files. `workers.studio.training.evaluation_set` makes them, always the same ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from workers.geometry.mesh import Mesh
 from workers.geometry.reading import read_mesh
 
 SET = Path(__file__).parent / "set"
-TRUTH_PX = 256
+PICTURE_PX = 512  # of the pictures that ship, ...
+TRUTH_PX = 256  # ... which are measured at this size
 
 Words = Mapping[str, str | None]
 
@@ -43,7 +44,7 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One part, seen by one camera, in one look, with the path tracer's picture of it (256, 256, 3) uint8."""
+    """One part, seen by one camera, in one look, with the path tracer's picture of it (512, 512, 3) uint8."""
 
     name: str
     family: str
@@ -81,9 +82,9 @@ class EvaluationSet:
         return control_maps(self.mesh(case), case.camera, size_px, size_px)
 
     def defect_maps(self, case: Case, defect: Defect) -> ControlMaps:
-        """The control maps of a case's part with a defect, at 256 px."""
+        """The control maps of a case's part with a defect, as large as the pictures that ship."""
         mesh = mirrored(self.mesh(case)) if defect.part is None else self._read(defect.part)
-        return control_maps(mesh, defect.camera, TRUTH_PX, TRUTH_PX)
+        return control_maps(mesh, defect.camera, PICTURE_PX, PICTURE_PX)
 
     def _read(self, name: str) -> Mesh:
         with tempfile.TemporaryDirectory(prefix="mfgviz-evaluate-") as folder:

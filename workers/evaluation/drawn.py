@@ -18,7 +18,7 @@ class Drawn:
     colours."""
 
     case: Case
-    maps: ControlMaps  # at 256 px
+    maps: ControlMaps  # at the size that is measured at
     words: Picture
     red: Picture | None = None
     blue: Picture | None = None

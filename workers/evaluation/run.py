@@ -22,7 +22,7 @@ from torch.nn import functional
 from mfgviz.models_folder import ModelSpec, find_source
 from workers.devices import choose_device
 from workers.evaluation import bars, sheets
-from workers.evaluation.cases import TRUTH_PX, Case, EvaluationSet
+from workers.evaluation.cases import PICTURE_PX, TRUTH_PX, Case, EvaluationSet
 from workers.evaluation.classes import of_inception, of_materials
 from workers.evaluation.colour import PAINTS, delta_e_2000, lab, obeys_colour
 from workers.evaluation.drawn import Drawn, Tally
@@ -31,7 +31,7 @@ from workers.evaluation.materials import MaterialClassifier, load_classifier
 from workers.evaluation.samplers import against_steps
 from workers.evaluation.shapes import boundary_f1, differing, iou, open_holes
 from workers.evaluation.speed import speed
-from workers.evaluation.subjects import Painter, Picture, as_bytes, base_colour, rasterised, small
+from workers.evaluation.subjects import Painter, Picture, base_colour, rasterised, small
 from workers.families.protocol import get_family
 from workers.fidelity import judge, load_judge
 from workers.geometry.camera import make_camera
@@ -288,28 +288,28 @@ def _fidelity(
     scores: dict[str, dict[str, list[float]]] = {n: defaultdict(list) for n in ("fidelity", "ssim", "edges")}
 
     def score(kind: str, picture: Picture, beside: ControlMaps) -> None:
-        image = small(picture)
-        scores["fidelity"][kind].append(using.look(judge_input(as_bytes(image), beside))[0])
-        scores["ssim"][kind].append(ssim(image, beside.clay))
-        overlap = edge_scores(image, beside.edges > EDGE, around_part(beside.mask))[2]
+        scores["fidelity"][kind].append(using.look(judge_input(picture, beside))[0])
+        image, edges = small(picture), _at_256(beside.edges, largest=True) > EDGE
+        scores["ssim"][kind].append(ssim(image, _at_256(beside.clay)))
+        overlap = edge_scores(image, edges, around_part(_at_256(beside.mask)))[2]
         scores["edges"][kind].append(overlap)
 
     using, depth = load_judge(), []
     rejected: dict[str, list[bool]] = {"model": [], "path_traced": []}
     for number, (ours, true) in enumerate(zip(drawn["model"], drawn["path_traced"], strict=True)):
-        whole = judge(ours.words, maps[number])
+        own, whole = having.maps(ours.case, PICTURE_PX), judge(ours.words, maps[number])
         if whole.depth_order is not None:
             depth.append(whole.depth_order)
         rejected["model"].append(whole.probability < 0.5)
         for picture in (ours.red, ours.blue):
             if picture is not None:
-                rejected["model"].append(judge(picture, maps[number]).probability < 0.5)
-        rejected["path_traced"].append(judge(true.words, true.maps).probability < 0.5)
+                rejected["model"].append(using.look(judge_input(picture, own))[0] < 0.5)
+        rejected["path_traced"].append(using.look(judge_input(true.words, own))[0] < 0.5)
         for one in (ours, true):
-            score("genuine", one.words, one.maps)
+            score("genuine", one.words, own)
         for defect in ours.case.defects if number % every == 0 else ():
             if defect.picture is not None:
-                score(defect.kind, defect.picture, true.maps)
+                score(defect.kind, defect.picture, own)
             beside = having.defect_maps(ours.case, defect)
             for one in (ours, true):
                 score(MEANT.get(defect.kind, defect.kind), one.words, beside)

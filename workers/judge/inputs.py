@@ -1,4 +1,4 @@
-"""A picture and its control maps at the judge's working size: the shorter side has 256 pixels."""
+"""A picture and its control maps at the judge's working size: the shorter side has 512 pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.judge.lighting import colours_by_facing, unexplained
 from workers.judge.network import MULTIPLE
 from workers.studio.control import DEPTH, EDGES, MASK, Maps, control_tensor
 
-WORKING_PX = 256
+WORKING_PX = 512
 
 
 def working_size(height: int, width: int) -> tuple[int, int]:

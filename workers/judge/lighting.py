@@ -14,7 +14,7 @@ from workers.studio.control import MASK
 
 FACINGS = 25  # cells a side of the table: normals to the right and up, -1 to 1
 SOLID = 0.9  # pixels that the part covers less than this tell nothing
-STEP = 2  # every second pixel in each direction is asked
+ASKED_PX = 128  # so many pixels of the shorter side, evenly spread, are asked
 # How much the neighbours of a facing tell of it, and all facings together, beside it.
 NEARBY, ANYWHERE = 0.02, 1e-4
 
@@ -22,7 +22,8 @@ NEARBY, ANYWHERE = 0.02, 1e-4
 def colours_by_facing(colours: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
     """(B, 3, FACINGS, FACINGS): mean colours (B, 3, H, W) of the part's surface by its normal in a control
     tensor. Where no surface faces that way, of what faces nearly so."""
-    few, maps = colours[..., ::STEP, ::STEP], control[..., ::STEP, ::STEP]
+    step = max(1, min(colours.shape[-2:]) // ASKED_PX)
+    few, maps = colours[..., ::step, ::step], control[..., ::step, ::step]
     place = ((maps[:, :2].clamp(-1, 1) + 1) * ((FACINGS - 1) / 2)).round().long()
     cell = (place[:, 1] * FACINGS + place[:, 0]).flatten(1)
     weight = (maps[:, MASK : MASK + 1] > SOLID).to(colours.dtype)

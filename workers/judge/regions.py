@@ -15,7 +15,7 @@ from scipy import ndimage
 FloatMap = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-LEAST_PX = 10
+LEAST_PX = 20
 MOST_SHARE = 0.05
 EDGE = 0.3
 RING_PX = 4

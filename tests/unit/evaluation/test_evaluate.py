@@ -123,7 +123,7 @@ def test_the_set_is_what_it_says() -> None:
     held = [case for case in having.cases if case.held_out]
     assert len({case.family for case in held}) == 6
     assert len(held) >= 40
-    assert all(case.truth.shape == (256, 256, 3) for case in having.cases)
+    assert all(case.truth.shape == (512, 512, 3) for case in having.cases)
     assert sum(path.stat().st_size for path in SET.iterdir()) < 8e6
     some = having.some(12)
     assert (len(some), sum(not case.held_out for case in some)) == (12, 2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from workers.evaluation.cases import TRUTH_PX, EvaluationSet
+from workers.evaluation.cases import PICTURE_PX, EvaluationSet
 from workers.evaluation.sheets import over
 from workers.families.testing import TinyMaps
 from workers.fidelity import Fidelity, judge, load_judge, local_answers
@@ -56,9 +56,9 @@ def test_what_lies_deeper_is_a_hole_and_what_lies_nearer_a_boss(boss: bool, kind
 
 # -- sizes ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("size", "expected"), [((512, 512), (256, 256)), ((768, 512), (384, 256)), ((64, 96), (256, 384))]
+    ("size", "expected"), [((1024, 1024), (512, 512)), ((768, 512), (768, 512)), ((64, 96), (512, 768))]
 )
-def test_the_shorter_side_is_judged_at_256(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_the_shorter_side_is_judged_at_512(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert working_size(*size) == expected
 
 
@@ -103,7 +103,7 @@ def judged() -> Judged:
     """Path-traced pictures beside their own maps, and beside those of a part with one difference."""
     having, found = EvaluationSet(), defaultdict(list)
     for case in [one for one in having.cases if one.held_out][:: max(1, len(having.cases) // CASES)]:
-        own = having.maps(case, TRUTH_PX)
+        own = having.maps(case, PICTURE_PX)
         found["genuine"].append(judge(case.truth, own))
         for defect in case.defects:
             found[defect.kind].append(judge(case.truth, having.defect_maps(case, defect)))
@@ -148,7 +148,7 @@ def test_pictures_of_another_size_than_the_maps_are_refused() -> None:
 def test_a_hole_in_the_maps_that_the_picture_lacks_is_told_by_its_place() -> None:
     having = EvaluationSet()
     case = next(one for one in having.cases if any(d.kind == "extra hole" for d in one.defects))
-    maps = having.maps(case, TRUTH_PX)
+    maps = having.maps(case, PICTURE_PX)
     mask = maps.mask.copy()
     rows, columns = np.nonzero(mask > 0.99)
     row, column = int(np.median(rows)), int(np.median(columns))

@@ -14,10 +14,11 @@ from PIL import Image
 
 from tests.unit.studio.maps_for_tests import ball
 from workers.studio.control import control_tensor
+from workers.studio.training import judge_data
 from workers.studio.training.config import TrainingConfig, load_config
 from workers.studio.training.differences import changed, only_visible, targets, visibly_apart
 from workers.studio.training.judge import Drawn, JudgeConfig, train
-from workers.studio.training.judge_data import Genuine, PairsData
+from workers.studio.training.judge_data import CROP_PX, WINDOW_PX, Genuine, PairsData, draw_pair
 from workers.studio.training.maps import to_bytes
 from workers.studio.training.pairs import PairsConfig, looks_of, picture_name, read_cases, words_path
 
@@ -25,10 +26,10 @@ BOLT = (slice(30, 38), slice(26, 34))
 HIDDEN_LOOK = 1
 
 
-def write_case(folder: Path) -> None:
+def write_case(folder: Path, size_px: int = 64) -> None:
     """A ball and one with a bolt, in a look that shows it and in one that does not."""
     folder.mkdir(parents=True)
-    own = to_bytes(control_tensor(ball(64))[0])
+    own = to_bytes(control_tensor(ball(size_px))[0])
     bolted = own.copy()
     bolted[:3, *BOLT] = 255 - bolted[:3, *BOLT]
     bolted[5, *BOLT] = 255
@@ -40,7 +41,7 @@ def write_case(folder: Path) -> None:
     words_path(folder, HIDDEN_LOOK).write_text(json.dumps(words | {"kind": "rubber"}))
     for look in range(2):
         for version in range(2):
-            picture = np.full((64, 64, 3), 90, np.uint8)
+            picture = np.full((size_px, size_px, 3), 90, np.uint8)
             if version and look != HIDDEN_LOOK:
                 picture[BOLT] = 180
             Image.fromarray(picture).save(folder / picture_name("picture", version, look))
@@ -77,6 +78,17 @@ def test_a_bolt_that_a_look_does_not_show_is_not_asked_for(run) -> None:
     assert (data.answer(0, 1, told=0) == shown).all()  # the kept one
 
 
+def test_parts_are_foreign_to_parts_of_their_own_size(run, monkeypatch) -> None:
+    monkeypatch.setattr(judge_data, "ANYWHERE", 0.0)
+    monkeypatch.setattr(judge_data, "FOREIGN", 1.0)
+    folder = PairsConfig.of(run).folder
+    write_case(folder / "train-0001", 128)
+    data = PairsData(read_cases(PairsConfig.of(run), held_out=False))
+    rng = np.random.default_rng(0)
+    sizes = {len(one.picture) for _ in range(12) for one in draw_pair(data, rng)}
+    assert sizes == {64, CROP_PX}
+
+
 def test_each_thing_is_asked_for_where_its_own_place_shows_it() -> None:
     first = np.full((64, 64, 3), 90, np.uint8)
     second = first.copy()
@@ -109,6 +121,30 @@ def test_a_step_sees_the_same_whether_it_was_reached_in_one_go_or_two(run) -> No
     for first, second in zip(in_one_go[2], later[0], strict=True):
         for one, other in zip(first, second, strict=True):
             torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("size_px", [WINDOW_PX, 2 * WINDOW_PX])
+def test_genuine_pictures_are_seen_at_the_size_they_were_rendered_at(run, size_px) -> None:
+    entries = [
+        {"name": f"{part:05d}-0-0", "part": part, "camera_number": 0, "held_out": False, "size_px": size}
+        for part, size in enumerate((size_px, WINDOW_PX // 2))
+    ]
+    tensors = dict.fromkeys(("latents", "small", "control", "camera"), torch.zeros(2))
+    torch.save(tensors, run.folder / "pack.pt")
+    (run.folder / "pack.json").write_text(json.dumps(entries))
+    for folder in ("renders", "maps"):
+        (run.folder / folder).mkdir()
+    white_ball = np.repeat((ball(size_px).mask * 255).astype(np.uint8)[..., None], 3, 2)
+    Image.fromarray(white_ball).save(run.folder / "renders" / f"{entries[0]['name']}.png")
+    # Maps may be of twice the size of a picture, never smaller.
+    np.save(run.folder / "maps" / "00000-0.npy", to_bytes(control_tensor(ball(2 * WINDOW_PX))[0]))
+    genuine = Genuine(run)
+    assert len(genuine) == 1  # windows of the other would be too small
+    for one in genuine.draw(8, np.random.default_rng(0)):
+        assert one.picture.shape == (WINDOW_PX, WINDOW_PX, 3)
+        assert one.maps.shape == (8, WINDOW_PX, WINDOW_PX)
+        assert not one.answer.any()
+        assert ((one.picture[..., 0] > 127) == (one.maps[4] > 127)).mean() > 0.99
 
 
 def test_without_pairs_it_says_which_stage_is_missing(tmp_path, monkeypatch) -> None:

@@ -17,8 +17,10 @@ from workers.studio.control import control_tensor
 from workers.studio.training.cameras import draw_camera
 from workers.studio.training.defects import plant_several, scene_of
 from workers.studio.training.differences import (
+    COUNTED_PX,
     LEAST_CHANGED_PX,
     changed,
+    counted,
     targets,
     visible_px,
 )
@@ -75,6 +77,19 @@ def test_maps_that_differ_by_specks_alone_do_not_differ() -> None:
     assert not changed(one, other).any()
     other[0, 10:14, 10:14] = 255
     assert changed(one, other).sum() == 16
+
+
+def test_pixels_of_larger_maps_count_less() -> None:
+    one = np.full((8, COUNTED_PX, COUNTED_PX), 128, np.uint8)
+    other = one.copy()
+    other[0, 10:15, 10:15] = 255
+    twice = [np.repeat(np.repeat(maps, 2, 1), 2, 2) for maps in (one, other)]
+    assert counted(changed(one, other)) == counted(changed(*twice)) == 25
+    other[0, 10:15, 10:15] = 128
+    other[0, 10:13, 10:13] = 255  # nine pixels; four times as many of a map of twice the size
+    twice[1] = np.repeat(np.repeat(other, 2, 1), 2, 2)
+    assert not changed(one, other).any()
+    assert not changed(*twice).any()
 
 
 def test_several_defects_are_planted_where_the_camera_sees_them(tmp_path: Path) -> None:

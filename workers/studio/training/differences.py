@@ -8,6 +8,8 @@ from scipy import ndimage
 
 from workers.judge.network import STRIDE
 
+# Pixels of larger maps are counted as if these had so many a side.
+COUNTED_PX = 256
 # A defect that changes fewer pixels of the maps than this is not planted: nobody would see it.
 LEAST_CHANGED_PX = 12
 DEPTH_STEP = 0.03  # depths this far apart are another surface's
@@ -16,8 +18,18 @@ NEAR_PX = 3  # an edge within this distance of another is the same one
 # How far apart two pictures must be (of 255, over 3 by 3 pixels) for a person to see a difference, ...
 VISIBLE_LEVELS = 12
 # ... and how far around what differs in the maps it may show, as its rim or shadow.
-AROUND_PX = 2
+AROUND_PX = 4
 TOUCHING = np.ones((3, 3))
+
+
+def counted(where: NDArray[np.bool_]) -> int:
+    """How many pixels a place of a map (H, W) counts."""
+    return int(where.sum() / _of_one(where.shape))
+
+
+def _of_one(shape: tuple[int, ...]) -> float:
+    """How many pixels of a map of that shape count as one."""
+    return max(1.0, float(np.prod(shape)) / COUNTED_PX**2)
 
 
 def changed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -29,7 +41,7 @@ def changed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.b
     turned = np.abs(a[:3] - b[:3]).max(0) > 0.1
     apart = turned | (_depth_apart(a, b, ~turned) > DEPTH_STEP) | (np.abs(a[4] - b[4]) > 0.4)
     pieces, _ = ndimage.label(apart, TOUCHING)
-    large = np.bincount(pieces.ravel()) >= LEAST_CHANGED_PX
+    large = np.bincount(pieces.ravel()) >= LEAST_CHANGED_PX * _of_one(apart.shape)
     large[0] = False
     return np.asarray(large[pieces])
 
@@ -56,14 +68,16 @@ def _depth_apart(
 
 def visibly_apart(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(H, W): where two pictures (H, W, 3) differ so that a person sees it."""
-    smooth = [ndimage.uniform_filter(one.astype(np.float32), (3, 3, 0)) for one in (first, second)]
-    return np.asarray(np.abs(smooth[0] - smooth[1]).max(-1) > VISIBLE_LEVELS)
+    apart = first.astype(np.float32) - second
+    red, green, blue = (np.abs(ndimage.uniform_filter(apart[..., n], 3)) for n in range(3))
+    return np.asarray(np.maximum(np.maximum(red, green), blue) > VISIBLE_LEVELS)
 
 
 def visible_px(first: NDArray[np.uint8], second: NDArray[np.uint8], where: NDArray[np.bool_]) -> int:
-    """In how many pixels of a place, and right around it, two pictures differ so that a person sees it."""
+    """In how many pixels of a place, `counted`, and right around it two pictures differ so that a person
+    sees it."""
     around = ndimage.binary_dilation(where, TOUCHING, AROUND_PX)
-    return int((visibly_apart(first, second) & around).sum())
+    return counted(visibly_apart(first, second) & around)
 
 
 def targets(shown: NDArray[np.uint8], told: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -89,6 +103,6 @@ def only_visible(
     apart = visibly_apart(first, second).reshape(height, STRIDE, width, STRIDE).sum((1, 3))
     grown = ndimage.grey_dilation(things, size=(3, 3))
     shown_px = ndimage.sum_labels(apart, grown, np.arange(count + 1))
-    shown = shown_px >= LEAST_CHANGED_PX
+    shown = shown_px >= LEAST_CHANGED_PX * _of_one((height * STRIDE, width * STRIDE))
     shown[0] = False
     return answers * shown[things]

@@ -25,6 +25,8 @@ from workers.studio.training.pairs import PairsConfig, read_cases
 HELD_OUT, SEEN = 66, 14
 # Of how many cases one has the defects whose STEP files are whole other parts.
 WRONG_PART_EVERY = 2
+# Lossless pictures of this size take four times as much.
+WEBP_QUALITY = 98
 # Kinds whose own pictures ship: the others are shown by the genuine part's picture beside their maps.
 PICTURED = ("extra bolt",)
 
@@ -97,7 +99,7 @@ def _case(
 
 def _copy(picture: Path, target: Path) -> None:
     with Image.open(picture) as image:
-        image.save(target, lossless=True, quality=100, method=6)
+        image.save(target, quality=WEBP_QUALITY, method=6)
 
 
 def _is_visible(folder: Path, place: int) -> bool:

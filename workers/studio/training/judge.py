@@ -1,9 +1,9 @@
 """Stage `judge`: trains the network of `workers.fidelity` on pairs of pictures and maps.
 
-Samples are a picture, or a crop of one, beside the control maps of its own part, or of the same part with
-another or no defect (`workers.studio.training.judge_data`). In whole pictures the loudest false alarms, and
-the loudest answers where something does differ, count once more: those decide whether a picture passes.
-Resumable: the checkpoint holds network, optimizer and step.
+Samples are a crop of a picture beside the control maps of its own part, or of the same part with another or
+no defect (`workers.studio.training.judge_data`). In larger windows the loudest false alarms, and the loudest
+answers where something does differ, count once more: those decide whether a picture passes. Resumable: the
+checkpoint holds network, optimizer and step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workers.studio.training.config import TrainingConfig
 from workers.studio.training.judge_data import Batch, Genuine, PairsData, draw_batch, draw_whole
 from workers.studio.training.pairs import PairsConfig, is_learnt, read_cases
 
-LOUDEST = 12  # places of a whole picture that count once more
+LOUDEST = 12  # places of a window that count once more
 HARD = 0.3  # weight of these
 
 
@@ -48,7 +48,7 @@ class JudgeConfig:
 
 
 class Drawn(IterableDataset[tuple[Batch, Batch]]):
-    """Crops and whole samples, one step after the other; what a step sees follows from its number."""
+    """Crops and windows, one step after the other; what a step sees follows from its number."""
 
     def __init__(self, data: PairsData, genuine: Genuine, config: JudgeConfig, first: int) -> None:
         self._data, self._genuine, self._config, self._first = data, genuine, config, first
@@ -94,13 +94,11 @@ def hard_loss(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
 def train(run: TrainingConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNetwork:
     """Train for the steps, or until the minutes are used up, from the checkpoint where there is one."""
     torch.manual_seed(config.seed)
-    data = PairsData(
-        [c for c in read_cases(PairsConfig.of(run), held_out=False) if is_learnt(c["folder"].name)]
-    )
-    if not len(data):
+    cases = read_cases(PairsConfig.of(run), held_out=False)
+    cases = [case for case in cases if is_learnt(case["folder"].name) and len(case["versions"]) > 1]
+    if not cases:
         folder = PairsConfig.of(run).folder
         raise FileNotFoundError(f"{folder}: there are no cases to learn from; run the stage `pairs` first")
-    genuine = Genuine(run)
     network = _begun(config.begin)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-3)
     averaged = {name: value.clone() for name, value in network.state_dict().items()}
@@ -111,7 +109,8 @@ def train(run: TrainingConfig, config: JudgeConfig, checkpoint: Path) -> JudgeNe
         optimizer.load_state_dict(kept["optimizer"])
         averaged, step = kept["averaged"], kept["step"]
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    drawn = DataLoader(Drawn(data, genuine, config, step), batch_size=None, num_workers=config.drawers)
+    data = PairsData(cases if step < config.steps else [])
+    drawn = DataLoader(Drawn(data, Genuine(run), config, step), batch_size=None, num_workers=config.drawers)
     started, seen = time.monotonic(), 0.0
     for (inputs, answers), (whole, wanted) in drawn:
         if (spent := (time.monotonic() - started) / 60) >= config.minutes:

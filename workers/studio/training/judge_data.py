@@ -6,6 +6,7 @@ pictured in one look, their pictures do so too.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +17,26 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+from torch.nn import functional
 
-from workers.judge.lighting import colours_by_facing, unexplained
+from workers.judge.lighting import ASKED_PX, colours_by_facing, unexplained
 from workers.judge.network import STRIDE
 from workers.studio.training.config import TrainingConfig
 from workers.studio.training.differences import only_visible, targets
-from workers.studio.training.maps import from_bytes
-from workers.studio.training.pack import Pack, half_size, load_pack, training_rows
-from workers.studio.training.pairs import PAIRS_PX, looks_of, picture_name
+from workers.studio.training.maps import from_bytes, maps_name
+from workers.studio.training.pack import load_pack, read_control, read_pixels, training_rows
+from workers.studio.training.pairs import looks_of, picture_name
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
-CROP_PX = 64
+CROP_PX = 96
+# Of a larger picture a window of this size is taken for the whole.
+WINDOW_PX = 256
 # Of the pairs: how many are genuine twice, and how many are beside a foreign part's maps.
 ANYWHERE, FOREIGN = 0.3, 0.04
 GENUINE = 0.3  # of the pairs of whole pictures
-AROUND_PX = 24  # how far from the part a genuine crop may lie: its shadow is no edge of the part
+# How far from the part a genuine crop may lie (its shadow is no edge of the part), in steps of so many.
+AROUND_PX, AROUND_STEP = 24, 4
 WHOLE = 0.12
 
 
@@ -46,7 +51,7 @@ class Picture:
 
 
 class PairsData:
-    """The cases in memory, as bytes."""
+    """The cases in memory, as bytes; those of different sizes may be mixed."""
 
     def __init__(self, cases: list[dict[str, Any]]) -> None:
         self.maps: list[NDArray[np.uint8]] = []
@@ -56,6 +61,9 @@ class PairsData:
             with np.load(case["folder"] / "maps.npz") as archive:
                 self.maps.append(archive["maps"])
             self.pictures.append(_pictures_of(case))
+        self.of_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for place, maps in enumerate(self.maps):
+            self.of_size[maps[0].shape].append(place)
         self._answers: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
 
     def answer(self, place: int, number: int, told: int) -> NDArray[np.float32]:
@@ -102,18 +110,20 @@ class Sample:
     @classmethod
     def of(cls, picture: NDArray[np.uint8], maps: NDArray[np.uint8], answer: NDArray[np.float32]) -> Sample:
         """A whole picture."""
-        colours = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
-        control = from_bytes(torch.from_numpy(maps)[None])
+        step = max(1, min(picture.shape[:2]) // ASKED_PX)
+        colours = torch.from_numpy(np.ascontiguousarray(picture[::step, ::step])).permute(2, 0, 1)[None]
+        control = from_bytes(torch.from_numpy(np.ascontiguousarray(maps[:, ::step, ::step]))[None])
         return cls(picture, maps, answer, colours_by_facing(colours.float() / 255, control)[0])
 
-    def cut(self, middle: NDArray[Any], rng: np.random.Generator) -> Sample:
-        """A crop around a place, which lies anywhere within its inner half."""
-        moved = middle + rng.integers(-CROP_PX // 4, CROP_PX // 4 + 1, 2) - CROP_PX // 2
+    def cut(self, middle: NDArray[Any], rng: np.random.Generator, size_px: int = CROP_PX) -> Sample:
+        """A crop around a place, which lies anywhere within its inner half; all of a smaller picture."""
+        size_px = min(size_px, *self.picture.shape[:2])
+        moved = middle + rng.integers(-size_px // 4, size_px // 4 + 1, 2) - size_px // 2
         row, column = (
-            int(np.clip(m, 0, side - CROP_PX)) // STRIDE * STRIDE
+            int(np.clip(m, 0, side - size_px)) // STRIDE * STRIDE
             for m, side in zip(moved, self.picture.shape[:2], strict=True)
         )
-        large = (slice(row, row + CROP_PX), slice(column, column + CROP_PX))
+        large = (slice(row, row + size_px), slice(column, column + size_px))
         few = tuple(slice(one.start // STRIDE, one.stop // STRIDE) for one in large)
         answer = self.answer[:, few[0], few[1]]
         return Sample(self.picture[large], self.maps[:, large[0], large[1]], answer, self.by_facing)
@@ -134,10 +144,10 @@ def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
     genuine = Sample.of(picture, own, nothing)
     share = rng.random()
     if share < ANYWHERE:
-        on = np.argwhere(ndimage.maximum_filter(own[4], 2 * AROUND_PX + 1) > 127)
-        return [genuine.cut(on[int(rng.integers(len(on)))], rng) for _ in range(2)]
+        return [genuine.cut(_on_part(own, rng), rng) for _ in range(2)]
     if share > 1 - FOREIGN:
-        told = data.maps[int(rng.integers(len(data)))][0]
+        others = data.of_size[own.shape]
+        told = data.maps[others[int(rng.integers(len(others)))]][0]
         answer = targets(own, told)
     else:
         version = _other(kinds, shown, rng)
@@ -145,6 +155,13 @@ def draw_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
     middle, at = _differing(answer, own, rng), rng.integers(1 << 30)
     both = (genuine, Sample.of(picture, told, answer))
     return [one.cut(middle, np.random.default_rng(at)) for one in both]
+
+
+def _on_part(maps: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[Any]:
+    """A place in pixels on the part of maps (8, H, W), or near it."""
+    few = maps[4, ::AROUND_STEP, ::AROUND_STEP]
+    on = np.argwhere(ndimage.maximum_filter(few, 2 * AROUND_PX // AROUND_STEP + 1) > 127)
+    return np.asarray(on[int(rng.integers(len(on)))] * AROUND_STEP)
 
 
 def _differing(answer: NDArray[np.float32], own: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[Any]:
@@ -180,37 +197,35 @@ class Genuine:
 
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
-        self._pack: Pack | None = None
+        self._entries: list[dict[str, Any]] = []
         if (config.folder / "pack.pt").exists():
-            self._pack = load_pack(config)
-            self._rows = training_rows(self._pack)
+            pack = load_pack(config)
+            entries = [pack.entries[row] for row in training_rows(pack).tolist()]
+            self._entries = [entry for entry in entries if entry["size_px"] >= WINDOW_PX]
 
     def __len__(self) -> int:
-        return 0 if self._pack is None else len(self._rows)
-
-    @property
-    def size_px(self) -> int:
-        """Of a picture's side."""
-        return self._config.image_px // 2
+        return len(self._entries)
 
     def draw(self, count: int, rng: np.random.Generator) -> Iterator[Sample]:
-        """So many whole pictures, whose answer is that nothing differs."""
-        assert self._pack is not None
-        for place in rng.integers(len(self._rows), size=count):
-            row = int(self._rows[int(place)])
-            pixels = half_size(self._config, self._pack.entries[row])[0].permute(1, 2, 0)
+        """Windows of so many pictures, whose answer is that nothing differs."""
+        for place in rng.integers(len(self), size=count):
+            entry = self._entries[int(place)]
+            pixels = read_pixels(self._config, entry).permute(1, 2, 0)
             picture = ((pixels + 1) * 127.5).round().to(torch.uint8).numpy()
-            maps = self._pack.control[self._pack.camera[row]].numpy()
+            control = read_control(self._config, maps_name(entry))
+            if control.shape[-1] > len(picture):
+                control = functional.avg_pool2d(control.float(), 2).round().to(torch.uint8)
             height, width = (side // STRIDE for side in picture.shape[:2])
-            yield Sample.of(picture, maps, np.zeros((3, height, width), np.float32))
+            whole = Sample.of(picture, control.numpy(), np.zeros((3, height, width), np.float32))
+            yield whole.cut(_on_part(whole.maps, rng), rng, WINDOW_PX)
 
 
 def draw_whole(data: PairsData, genuine: Genuine, rng: np.random.Generator, size: int) -> Batch:
-    """Whole samples as `draw_batch` gives them: two of each picture, beside its own maps and beside those of
+    """Windows as `draw_batch` gives crops: two of each picture, beside its own maps and beside those of
     another version of the part, or two genuine ones of the training pictures."""
     drawn: list[Sample] = []
     while len(drawn) < size:
-        if rng.random() < GENUINE and len(genuine) and genuine.size_px == PAIRS_PX:
+        if rng.random() < GENUINE and len(genuine):
             drawn += genuine.draw(2, rng)
         else:
             drawn += _whole_pair(data, rng)
@@ -222,9 +237,13 @@ def _whole_pair(data: PairsData, rng: np.random.Generator) -> list[Sample]:
     number = int(rng.integers(len(data.pictures[place])))
     shown, picture = data.pictures[place][number].version, data.pictures[place][number].pixels
     version = _other(data.kinds[place], shown, rng)
-    answer = data.answer(place, number, version)
-    other = Sample.of(picture, data.maps[place][version], answer)
-    return [Sample.of(picture, data.maps[place][shown], np.zeros_like(answer)), other]
+    answer, own = data.answer(place, number, version), data.maps[place][shown]
+    both = (
+        Sample.of(picture, own, np.zeros_like(answer)),
+        Sample.of(picture, data.maps[place][version], answer),
+    )
+    middle, at = _differing(answer, own, rng), rng.integers(1 << 30)
+    return [one.cut(middle, np.random.default_rng(at), WINDOW_PX) for one in both]
 
 
 def _as_batch(drawn: list[Sample], rng: np.random.Generator) -> Batch:

@@ -60,8 +60,9 @@ def judge(config: TrainingConfig, steps: int, minutes: float, to: Path | None) -
         how = stage.JudgeConfig(steps, minutes, learning_rate=1e-3, begin=WEIGHTS)
     network = stage.train(config, how, checkpoint)
     network = network.half().float()  # as it ships
-    calibration = tables.calibrate(network, read_cases(wanted, held_out=False))
-    held_out = tables.judge_cases(network, read_cases(wanted, held_out=True), baselines=True)
+    calibration = tables.calibrate(network, read_cases(wanted, held_out=False), bf16=config.bf16)
+    measuring = read_cases(wanted, held_out=True)
+    held_out = tables.judge_cases(network, measuring, baselines=True, bf16=config.bf16)
     measured = tables.table(held_out, calibration)
     click.echo(json.dumps(measured, indent=1))
     click.echo(f"{tables.save_judge(network, calibration, measured, to or WEIGHTS) / 1e6:.2f} MB")

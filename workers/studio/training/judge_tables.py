@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from workers.judge.inputs import beside
+from workers.evaluation.cases import TRUTH_PX
+from workers.evaluation.subjects import small
+from workers.judge.inputs import beside, working_control
 from workers.judge.measures import around_part, auc, edge_scores, ssim
 from workers.judge.network import JudgeNetwork, both_ways
 from workers.judge.pooling import Calibration, fit, pooled
 from workers.studio.control import CLAY, EDGES, MASK
-from workers.studio.training.differences import EDGE, LEAST_CHANGED_PX, changed, visible_px
+from workers.studio.training.differences import EDGE, LEAST_CHANGED_PX, changed, counted, visible_px
 from workers.studio.training.judge_data import PairsData
 from workers.studio.training.maps import from_bytes
 from workers.studio.training.pairs import is_kept_back
@@ -42,13 +44,16 @@ class Judged:
 
 
 @torch.inference_mode()
-def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines: bool = False) -> Judged:
+def judge_cases(
+    network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines: bool = False, bf16: bool = False
+) -> Judged:
     """Every picture of the cases beside its own maps, and beside those of the part without its defect.
 
     The genuine part's picture is judged beside the defects' maps as well where those have no picture of
     their own. Defects that change too few pixels are left out, of the maps or, where both are pictured, of
-    the picture.
+    the picture. `bf16`: the network computes in bfloat16, as it was trained.
     """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = Judged([], [], [], [], [], [], [])
     for case in cases:
         data = PairsData([case])
@@ -66,12 +71,16 @@ def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines
                     other, shown_px = pictures.get(told), 0
                     if told != number:
                         differs = changed(maps[number], maps[told])
-                        shown_px = int(differs.sum())
+                        shown_px = counted(differs)
                         if other is not None:
                             shown_px = min(shown_px, visible_px(picture, other, differs))
                         if shown_px < LEAST_CHANGED_PX:
                             continue
-                    _judge_one(network, found, (picture, control[told : told + 1]), baselines=baselines)
+                    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                        logits = _answers(network, picture, control[told : told + 1])
+                    found.features.append(pooled(logits.float())[0])
+                    if baselines:
+                        _by_plain_measures(found, picture, control[told : told + 1])
                     found.genuine.append(told == number)
                     found.kind.append(
                         case["versions"][max(number, told)]["kind"] if told != number else "genuine"
@@ -81,25 +90,26 @@ def judge_cases(network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines
     return found
 
 
-def _judge_one(
-    network: JudgeNetwork, found: Judged, pair: tuple[NDArray[np.uint8], torch.Tensor], *, baselines: bool
-) -> None:
-    picture, control = pair
+def _answers(network: JudgeNetwork, picture: NDArray[np.uint8], control: torch.Tensor) -> torch.Tensor:
     colours = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    found.features.append(pooled(both_ways(network, beside(colours, control)))[0])
-    if baselines:
-        clay, edges, mask = control[0, CLAY].numpy(), control[0, EDGES].numpy(), control[0, MASK].numpy()
-        image = picture.astype(np.float32) / 255
-        found.ssim.append(ssim(image, clay))
-        found.edges.append(edge_scores(image, edges > EDGE / 255, around_part(mask))[2])
+    return both_ways(network, beside(colours, control).contiguous(memory_format=torch.channels_last))
 
 
-def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]]) -> Calibration:
+def _by_plain_measures(found: Judged, picture: NDArray[np.uint8], control: torch.Tensor) -> None:
+    """At the size that `models evaluate` measures at."""
+    few = working_control(control, (TRUTH_PX, TRUTH_PX))[0]
+    clay, edges, mask, image = few[CLAY].numpy(), few[EDGES].numpy(), few[MASK].numpy(), small(picture)
+    found.ssim.append(ssim(image, clay))
+    found.edges.append(edge_scores(image, edges > EDGE / 255, around_part(mask))[2])
+
+
+def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]], *, bf16: bool = False) -> Calibration:
     """The logistic regression, fitted on cases that the network was not trained on.
 
     Every kind of defect counts alike, however many pictures show it.
     """
-    judged = judge_cases(network, [case for case in cases if is_kept_back(case["folder"].name)])
+    kept_back = [case for case in cases if is_kept_back(case["folder"].name)]
+    judged = judge_cases(network, kept_back, bf16=bf16)
     kinds, counts = np.unique(judged.kind, return_counts=True)
     alike = 1 / counts[np.searchsorted(kinds, judged.kind)]
     return fit(np.stack(judged.features), judged.genuine, PRIOR, counts=alike)

@@ -26,14 +26,14 @@ from workers.geometry.reading import read_mesh
 from workers.studio.control import control_tensor
 from workers.studio.training.cameras import PictureCamera, draw_camera
 from workers.studio.training.config import TrainingConfig
-from workers.studio.training.differences import LEAST_CHANGED_PX, changed
+from workers.studio.training.differences import LEAST_CHANGED_PX, changed, counted
 from workers.studio.training.maps import product_camera, to_bytes
 from workers.studio.training.nouns import HELD_OUT, NOUNS
 
 if TYPE_CHECKING:
     from workers.studio.training.solids import Shape
 
-PAIRS_PX = 256
+PAIRS_PX = 512
 PART = "part.step"  # the part as it should be
 # Versions with several defects of a case that is learnt from.
 LEARNT_VERSIONS = 4
@@ -197,7 +197,7 @@ def _make_case(config: PairsConfig, folder: Path, family: str) -> None:
             if other is None:
                 continue
             packed = _packed(other, seen_by)
-            if changed(maps[0], packed).sum() >= LEAST_CHANGED_PX:
+            if counted(changed(maps[0], packed)) >= LEAST_CHANGED_PX:
                 file = None if kind == "mirrored part" else path.name
                 versions.append(Version(kind, other, seen_by, file))
                 maps.append(packed)
@@ -235,7 +235,7 @@ def _render_case(
                 "file": version.file,
                 "camera": version.camera.as_json(),
                 "pictured": number in shown,
-                "changed_px": int(changed(maps[0], maps[number]).sum()),
+                "changed_px": counted(changed(maps[0], maps[number])),
             }
         )
     np.savez_compressed(folder / "maps.npz", maps=np.stack(maps))
