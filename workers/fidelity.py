@@ -5,7 +5,8 @@ missing, which are invented, and where the surface is another one. Those answers
 probability that a careful person would accept the picture as one of this part, counted into sub-scores, and
 put into words with the part's own holes, bosses, outline and edges.
 
-Pictures are judged with the shorter side at 512 pixels: what is smaller than about three of them is not seen.
+Pictures are judged with the shorter side at 512 pixels, smaller ones at 256: what is smaller than about three
+of these is not seen.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workers.judge.inputs import beside, judge_input
+from workers.judge.inputs import WORKING_PX, beside, judge_input
 from workers.judge.network import INVENTED, MISSING, STRIDE, SURFACE, JudgeNetwork, both_ways, contrast_of
 from workers.judge.pooling import Calibration, pooled
 from workers.judge.regions import EDGE, Feature, find_features
@@ -86,16 +87,19 @@ class Fidelity:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Network and calibration in memory."""
+    """The network, and its calibrations for pictures and for small ones, in memory."""
 
     network: JudgeNetwork
     calibration: Calibration
+    small_calibration: Calibration
 
     @torch.inference_mode()
     def look(self, inputs: torch.Tensor) -> tuple[float, Cells]:
         """Probability, and the local answers (3, h, w) in 0 to 1, of one input."""
         logits = both_ways(self.network, inputs)
-        probability = float(self.calibration.probability(pooled(logits))[0])
+        is_small = min(inputs.shape[-2:]) < WORKING_PX
+        calibration = self.small_calibration if is_small else self.calibration
+        probability = float(calibration.probability(pooled(logits))[0])
         answers = torch.sigmoid(logits)[0].numpy()
         # What is unlike all that the regression was fitted on: an empty picture has no outline either, and
         # noise has contrast everywhere.
@@ -131,7 +135,8 @@ def load_judge(folder: Path = WEIGHTS) -> Judge:
     network.load_state_dict({name: value.float() for name, value in weights.items()})
     network.eval().requires_grad_(False)
     plain = json.loads((folder / "calibration.json").read_text())
-    return Judge(network, Calibration.from_json(plain["calibration"]))
+    calibrations = (Calibration.from_json(plain[name]) for name in ("calibration", "small_calibration"))
+    return Judge(network, *calibrations)
 
 
 def judge(image: NDArray[np.uint8], maps: Maps, judge: Judge | None = None) -> Fidelity:

@@ -1,4 +1,7 @@
-"""A picture and its control maps at the judge's working size: the shorter side has 512 pixels."""
+"""A picture and its control maps at the judge's working size: the shorter side has 512 pixels, or 256.
+
+A smaller picture brought to 512 would be blurred as no picture is that the judge learnt from.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from workers.judge.lighting import colours_by_facing, unexplained
 from workers.judge.network import MULTIPLE
 from workers.studio.control import DEPTH, EDGES, MASK, Maps, control_tensor
 
-WORKING_PX = 512
+WORKING_PX, SMALL_PX = 512, 256
 
 
 def working_size(height: int, width: int) -> tuple[int, int]:
     """Height and width that a picture of that size is judged at."""
-    scale = WORKING_PX / min(height, width)
+    shorter = min(height, width)
+    scale = (WORKING_PX if shorter >= WORKING_PX else SMALL_PX) / shorter
     return tuple(max(MULTIPLE, round(side * scale / MULTIPLE) * MULTIPLE) for side in (height, width))  # type: ignore[return-value]
 
 

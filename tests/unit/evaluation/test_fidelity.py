@@ -56,9 +56,10 @@ def test_what_lies_deeper_is_a_hole_and_what_lies_nearer_a_boss(boss: bool, kind
 
 # -- sizes ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("size", "expected"), [((1024, 1024), (512, 512)), ((768, 512), (768, 512)), ((64, 96), (512, 768))]
+    ("size", "expected"),
+    [((1024, 1024), (512, 512)), ((768, 512), (768, 512)), ((256, 384), (256, 384)), ((64, 96), (256, 384))],
 )
-def test_the_shorter_side_is_judged_at_512(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_the_shorter_side_is_judged_at_512_or_256(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert working_size(*size) == expected
 
 

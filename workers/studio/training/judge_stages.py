@@ -49,6 +49,7 @@ def pairs(
 def judge(config: TrainingConfig, steps: int, minutes: float, to: Path | None) -> None:
     """Train the judge of fidelity, calibrate it, and print how it does on held-out families."""
     from workers.fidelity import WEIGHTS
+    from workers.judge.inputs import SMALL_PX, WORKING_PX
     from workers.studio.training import judge as stage
     from workers.studio.training import judge_tables as tables
     from workers.studio.training.pairs import PairsConfig, read_cases
@@ -60,12 +61,16 @@ def judge(config: TrainingConfig, steps: int, minutes: float, to: Path | None) -
         how = stage.JudgeConfig(steps, minutes, learning_rate=1e-3, begin=WEIGHTS)
     network = stage.train(config, how, checkpoint)
     network = network.half().float()  # as it ships
-    calibration = tables.calibrate(network, read_cases(wanted, held_out=False), bf16=config.bf16)
+    learnt = read_cases(wanted, held_out=False)
+    calibration, small = (
+        tables.calibrate(network, learnt, size_px, bf16=config.bf16) for size_px in (WORKING_PX, SMALL_PX)
+    )
     measuring = read_cases(wanted, held_out=True)
     held_out = tables.judge_cases(network, measuring, baselines=True, bf16=config.bf16)
     measured = tables.table(held_out, calibration)
     click.echo(json.dumps(measured, indent=1))
-    click.echo(f"{tables.save_judge(network, calibration, measured, to or WEIGHTS) / 1e6:.2f} MB")
+    size = tables.save_judge(network, calibration, small, measured, to or WEIGHTS)
+    click.echo(f"{size / 1e6:.2f} MB")
 
 
 @click.command()

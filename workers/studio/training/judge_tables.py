@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from workers.evaluation.cases import TRUTH_PX
 from workers.evaluation.subjects import small
-from workers.judge.inputs import beside, working_control
+from workers.judge.inputs import WORKING_PX, beside, working_control
 from workers.judge.measures import around_part, auc, edge_scores, ssim
 from workers.judge.network import JudgeNetwork, both_ways
 from workers.judge.pooling import Calibration, fit, pooled
@@ -45,13 +46,18 @@ class Judged:
 
 @torch.inference_mode()
 def judge_cases(
-    network: JudgeNetwork, cases: list[dict[str, Any]], *, baselines: bool = False, bf16: bool = False
+    network: JudgeNetwork,
+    cases: list[dict[str, Any]],
+    *,
+    size_px: int = WORKING_PX,
+    baselines: bool = False,
+    bf16: bool = False,
 ) -> Judged:
     """Every picture of the cases beside its own maps, and beside those of the part without its defect.
 
     The genuine part's picture is judged beside the defects' maps as well where those have no picture of
     their own. Defects that change too few pixels are left out, of the maps or, where both are pictured, of
-    the picture. `bf16`: the network computes in bfloat16, as it was trained.
+    the picture. `size_px`: what they are judged at. `bf16`: the network computes in it, as it was trained.
     """
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = Judged([], [], [], [], [], [], [])
@@ -77,7 +83,7 @@ def judge_cases(
                         if shown_px < LEAST_CHANGED_PX:
                             continue
                     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                        logits = _answers(network, picture, control[told : told + 1])
+                        logits = _answers(network, picture, control[told : told + 1], size_px)
                     found.features.append(pooled(logits.float())[0])
                     if baselines:
                         _by_plain_measures(found, picture, control[told : told + 1])
@@ -90,9 +96,13 @@ def judge_cases(
     return found
 
 
-def _answers(network: JudgeNetwork, picture: NDArray[np.uint8], control: torch.Tensor) -> torch.Tensor:
+def _answers(
+    network: JudgeNetwork, picture: NDArray[np.uint8], control: torch.Tensor, size_px: int
+) -> torch.Tensor:
     colours = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    return both_ways(network, beside(colours, control).contiguous(memory_format=torch.channels_last))
+    colours = functional.interpolate(colours, size=(size_px, size_px), mode="area")
+    inputs = beside(colours, working_control(control, (size_px, size_px)))
+    return both_ways(network, inputs.contiguous(memory_format=torch.channels_last))
 
 
 def _by_plain_measures(found: Judged, picture: NDArray[np.uint8], control: torch.Tensor) -> None:
@@ -103,13 +113,15 @@ def _by_plain_measures(found: Judged, picture: NDArray[np.uint8], control: torch
     found.edges.append(edge_scores(image, edges > EDGE / 255, around_part(mask))[2])
 
 
-def calibrate(network: JudgeNetwork, cases: list[dict[str, Any]], *, bf16: bool = False) -> Calibration:
-    """The logistic regression, fitted on cases that the network was not trained on.
+def calibrate(
+    network: JudgeNetwork, cases: list[dict[str, Any]], size_px: int = WORKING_PX, *, bf16: bool = False
+) -> Calibration:
+    """The logistic regression for pictures of a size, fitted on cases that the network was not trained on.
 
     Every kind of defect counts alike, however many pictures show it.
     """
     kept_back = [case for case in cases if is_kept_back(case["folder"].name)]
-    judged = judge_cases(network, kept_back, bf16=bf16)
+    judged = judge_cases(network, kept_back, size_px=size_px, bf16=bf16)
     kinds, counts = np.unique(judged.kind, return_counts=True)
     alike = 1 / counts[np.searchsorted(kinds, judged.kind)]
     return fit(np.stack(judged.features), judged.genuine, PRIOR, counts=alike)
@@ -148,11 +160,14 @@ def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
     return {"auc": rows, "false_reject": rejects, "genuine": int(genuine.sum())}
 
 
-def save_judge(network: JudgeNetwork, calibration: Calibration, told: dict[str, Any], folder: Path) -> int:
-    """Write the weights (fp16) and the calibration; bytes of both."""
+def save_judge(
+    network: JudgeNetwork, calibration: Calibration, small: Calibration, told: dict[str, Any], folder: Path
+) -> int:
+    """Write the weights (fp16) and the calibrations, of pictures and of small ones; bytes of all."""
     folder.mkdir(parents=True, exist_ok=True)
     halves = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     save_file(halves, folder / "judge.safetensors")
-    text = json.dumps({"calibration": calibration.as_json(), "measured": told}, indent=1)
+    plain = {"calibration": calibration.as_json(), "small_calibration": small.as_json(), "measured": told}
+    text = json.dumps(plain, indent=1)
     (folder / "calibration.json").write_text(text + "\n")
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
