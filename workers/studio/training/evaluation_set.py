@@ -25,7 +25,7 @@ from workers.studio.training.pairs import PairsConfig, read_cases
 HELD_OUT, SEEN = 66, 14
 # Of how many cases one has the defects whose STEP files are whole other parts.
 WRONG_PART_EVERY = 2
-# Lossless pictures of this size take four times as much.
+# Lossless pictures of this size take several times as much.
 WEBP_QUALITY = 98
 # Kinds whose own pictures ship: the others are shown by the genuine part's picture beside their maps.
 PICTURED = ("extra bolt",)
