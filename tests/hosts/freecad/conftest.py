@@ -35,10 +35,10 @@ Play = Callable[..., "Result"]
 
 @dataclass
 class Result:
-    """What a scene saw, and the longest gaps of the event loop: label → [[clock, counted], …] in s."""
+    """What a scene saw, and the longest gaps of the event loop: label → [wall, processor] in seconds."""
 
     seen: dict[str, Any]
-    gaps: dict[str, list[list[float]]]
+    gaps: dict[str, list[float]]
     log: str
 
 

@@ -52,26 +52,30 @@ def overlap(service: Service, seen: dict[str, Any], folder: Path) -> float:
     return float((ours & theirs).sum() / (ours | theirs).sum())
 
 
-def check_gaps(played: Result) -> None:
-    """The window froze for the export alone. Waiting for a processor that others had does not count.
-
-    One gap of a scene may be longer, though no freeze: a page that is read from disk, or another guest of the
-    same host. What the add-on does, it does with each of a scene's jobs.
-    """
+def freezes(played: Result) -> bool:
+    """Whether the window froze for more than the export. Waiting for a processor that others had does not
+    count."""
     print("gaps of the event loop, by the clock and counted, in s:", played.gaps)
-    ours = [gaps for label, gaps in played.gaps.items() if label not in (*EXPORTS, *NOT_OURS)]
-    longest, second = sorted((counts for gaps in ours for _, counts in gaps), reverse=True)[:2]
+    longest = max(counts for label, (_, counts) in played.gaps.items() if label not in (*EXPORTS, *NOT_OURS))
     is_loaded = os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
-    assert second < (LONGEST_GAP_UNDER_LOAD_S if is_loaded else LONGEST_GAP_S), played.gaps
-    assert longest < LONGEST_GAP_UNDER_LOAD_S, played.gaps
+    return longest >= (LONGEST_GAP_UNDER_LOAD_S if is_loaded else LONGEST_GAP_S)
+
+
+def check_gaps(played: Result) -> None:
+    """The window froze for the export alone."""
+    assert not freezes(played), played.gaps
 
 
 def test_a_press_of_the_button_attaches_renders_of_that_view(
     play: Play, service: Service, flange: Path, tmp_path: Path
 ) -> None:
-    long_job = {"revision": "BRK-7@B", "prompt": "red paint", "num_inference_steps": 80, "sampler": "ddim"}
-    answers = {"start a long job": lambda: service.post("/jobs", long_job)}
-    played = play("render", connect=service.connect, answers=answers, file=str(flange), views=VIEWS)
+    def press(revision: str) -> Result:
+        long_job = {"revision": revision, "prompt": "red paint", "num_inference_steps": 80, "sampler": "ddim"}
+        answers = {"start a long job": lambda: service.post("/jobs", long_job)}
+        given = {"file": str(flange), "views": VIEWS, "revision": revision}
+        return play("render", connect=service.connect, answers=answers, **given)
+
+    played = press("BRK-7@B")
     seen = played.seen
     # The words of the way there.
     assert any(word.startswith("Sending the geometry") for word in seen["told"])
@@ -97,6 +101,8 @@ def test_a_press_of_the_button_attaches_renders_of_that_view(
     # Cancel cancels.
     states = [service.get(f"/jobs/{job}")["state"] for job in seen["cancelled"]]
     assert states == ["cancelled"] * 4
-    # The window did not freeze, and the dock is no wider than it needs to be.
-    check_gaps(played)
+    # The dock is no wider than it needs to be, and the window did not freeze. A page that was read from disk
+    # comes once; what the add-on does comes whenever it is played.
     assert seen["dock_px"][0] <= 360
+    if freezes(played):
+        check_gaps(press("BRK-8@A"))

@@ -23,7 +23,6 @@ from mfgviz_freecad.qt import QAction, QtCore, QtWidgets
 BEAT_MS = 5
 PATIENCE = 4
 NOTABLE_S = 0.05
-KEPT_GAPS = 3
 WORKBENCH = "MfgvizWorkbench"
 
 
@@ -74,13 +73,13 @@ class Heart:
         except (OSError, IndexError):
             return 0.0
 
-    def longest(self) -> dict[str, list[list[float]]]:
-        """For each label the longest gaps, by the clock and as they count, in seconds; the longest first."""
-        found: dict[str, list[list[float]]] = {}
-        for wall, counts, label in sorted(self.gaps, key=lambda gap: -gap[1]):
-            if len(held := found.setdefault(label, [])) < KEPT_GAPS:
-                held.append([round(wall, 4), round(counts, 4)])
-        return found
+    def longest(self) -> dict[str, list[float]]:
+        """For each label, the longest gap by the clock, and the longest that counts, in seconds."""
+        found: dict[str, list[float]] = {}
+        for wall, counts, label in self.gaps:
+            held = found.setdefault(label, [0.0, 0.0])
+            held[0], held[1] = max(held[0], wall), max(held[1], counts)
+        return {label: [round(one, 4) for one in pair] for label, pair in found.items()}
 
 
 def _display_server() -> list[Path]:

@@ -13,7 +13,7 @@ def scene(drive: driving.Drive) -> None:
     drive.look()
     panel = drive.panel
     drive.wait(lambda: drive.controller.session.models, 60, "the server's models")
-    drive.identify("BRK-7", "B", material="brushed aluminium")
+    drive.identify(*drive.given["revision"].split("@"), material="brushed aluminium")
     panel.count.setValue(2)
     drive.rest(0.5)
     drive.heart.name("screenshot")
