@@ -8,6 +8,7 @@ broker could stop every worker with it.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import sys
@@ -23,6 +24,7 @@ from workers.host import WorkerHost
 from workers.tasks import register_tasks
 
 log = logging.getLogger(__name__)
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 try:
     _settings = load_settings()
@@ -43,8 +45,9 @@ register_tasks(app, host)
 
 @signals.worker_ready.connect
 def _ready(**_kw: Any) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+    for number in STOPS:
         _stop_at(number)
+    atexit.register(_ignore_stops)
     host.start(tuple(sorted(app.amqp.queues.consume_from)))
 
 
@@ -58,6 +61,13 @@ def _stop_at(number: signal.Signals) -> None:
             celery_s(*given)
 
     signal.signal(number, stop)
+
+
+def _ignore_stops() -> None:
+    """All is handed back and said. Python would give signals their defaults now, so that a second one looked
+    like a worker that was killed."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @signals.worker_shutting_down.connect

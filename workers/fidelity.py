@@ -134,6 +134,7 @@ def load_judge(folder: Path = WEIGHTS) -> Judge:
     weights = load_file(folder / "judge.safetensors")
     network.load_state_dict({name: value.float() for name, value in weights.items()})
     network.eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     plain = json.loads((folder / "calibration.json").read_text())
     calibrations = (Calibration.from_json(plain[name]) for name in ("calibration", "small_calibration"))
     return Judge(network, *calibrations)
@@ -259,10 +260,13 @@ class _Seen:
             return [f"Over {1 - surface:.0%} of its area the picture shows another part than this one."]
         told: list[tuple[float, str]] = []
         explained = np.zeros(self.mask.shape, bool)
-        for one in lost:
-            row, column = one.centre
-            told.append((float(one.area.sum()), f"The {one.kind} at {self._place(row, column)} is missing."))
+        for one in lost:  # the largest first
             area = _blocks((one.area | one.rim).astype(np.float32)).max((1, 3)) > 0
+            # A hole through the floor of another one is missing with that.
+            if explained[area].mean() < 0.5:
+                row, column = one.centre
+                text = f"The {one.kind} at {self._place(row, column)} is missing."
+                told.append((float(one.area.sum()), text))
             explained |= ndimage.binary_dilation(area, np.ones((3, 3)), 2)
         for wrong, words in ((self.invented, self._of_invented), (self.missing, self._of_missing)):
             labels, count = ndimage.label((wrong > SURE) & ~explained, np.ones((3, 3)))

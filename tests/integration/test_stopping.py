@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,19 +39,23 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def rough(runtime: Runtime, rough: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """A model that loads for ever, too."""
-    spec = rough_family.save_rough(tmp_path / "slowly", load_s=3600)
+    spec = rough_family.save_rough(tmp_path / "slowly", loads_for_ever=True)
     with runtime.db.begin() as session:
         models.add_model(session, spec, rough_family.FAMILY.inspect(spec).as_json(), "ann")
     return rough
 
 
-def is_at_it(runtime: Runtime, job_id: int, steps: int) -> None:
-    def runs() -> bool:
+def samples(runtime: Runtime, job_id: int) -> None:
+    def has_stepped() -> bool:
         with runtime.db.read() as session:
             job = jobs.get(session, job_id)
-        return job.state == JobState.RUNNING and job.step >= steps
+        return job.state == JobState.RUNNING and job.step >= 1
 
-    eventually(runs, 60, "the job's beginning")
+    eventually(has_stepped, 60, "the job's first step")
+
+
+def hangs(worker: WorkerProcess) -> None:
+    eventually(lambda: rough_family.HANGS in worker.log.read_text(), 60, "what hangs")
 
 
 def ends(worker: WorkerProcess) -> int:
@@ -70,14 +75,14 @@ def is_handed_back(runtime: Runtime, redis_server: Redis, job_id: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "steps", "number"),
+    ("ask", "number"),
     [
-        pytest.param(SLOW, 1, signal.SIGTERM, id="sampling"),
-        pytest.param(SLOW, 1, signal.SIGQUIT, id="sampling, SIGQUIT"),
-        pytest.param(HANGS, 0, signal.SIGTERM, id="a step that hangs"),
-        pytest.param(HANGS, 0, signal.SIGQUIT, id="a step that hangs, SIGQUIT"),
-        pytest.param(LOADS, 0, signal.SIGTERM, id="loading a model"),
-        pytest.param(DRAWS, 0, signal.SIGTERM, id="making maps"),
+        pytest.param(SLOW, signal.SIGTERM, id="sampling"),
+        pytest.param(SLOW, signal.SIGQUIT, id="sampling, SIGQUIT"),
+        pytest.param(HANGS, signal.SIGTERM, id="a step that hangs"),
+        pytest.param(HANGS, signal.SIGQUIT, id="a step that hangs, SIGQUIT"),
+        pytest.param(LOADS, signal.SIGTERM, id="loading a model"),
+        pytest.param(DRAWS, signal.SIGTERM, id="making maps"),
     ],
 )
 def test_a_stopped_worker_hands_its_job_back_and_ends(
@@ -86,13 +91,15 @@ def test_a_stopped_worker_hands_its_job_back_and_ends(
     redis_server: Redis,
     start_worker: StartWorker,
     ask: object,
-    steps: int,
     number: signal.Signals,
 ) -> None:
     hang = {rough_family.HANG_MAPS: "1"} if ask is DRAWS else {}
     worker = start_worker("gpu", environment={**rough, **hang})
     (job_id,) = submit(runtime, ask)  # type: ignore[arg-type]
-    is_at_it(runtime, job_id, steps)
+    if ask is SLOW:
+        samples(runtime, job_id)
+    else:
+        hangs(worker)
     assert worker.process is not None
     worker.process.send_signal(number)
     assert ends(worker) >= 0, "it was killed"
@@ -104,13 +111,31 @@ def test_a_second_signal_hands_the_job_back_at_once(
 ) -> None:
     worker = start_worker("gpu", environment=rough, shutdown_grace_s=3600.0)
     (job_id,) = submit(runtime, HANGS)
-    is_at_it(runtime, job_id, 0)
+    hangs(worker)
     assert worker.process is not None
     worker.process.send_signal(signal.SIGTERM)
     eventually(lambda: "Warm shutdown" in worker.log.read_text(), 60, "the first signal")
     worker.process.send_signal(signal.SIGTERM)
     assert ends(worker) == 0
     is_handed_back(runtime, redis_server, job_id)
+
+
+def test_a_signal_while_the_process_ends_is_not_a_crash(
+    runtime: Runtime, rough: dict[str, str], start_worker: StartWorker
+) -> None:
+    worker = start_worker("gpu", environment=rough)
+    assert worker.process is not None
+    worker.process.send_signal(signal.SIGTERM)
+
+    def has_said_goodbye() -> bool:
+        with runtime.db.read() as session:
+            return session.scalar(select(Worker.name)) is None
+
+    eventually(has_said_goodbye, 60, "the worker's goodbye")
+    while worker.process.poll() is None:
+        worker.process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    assert worker.process.returncode == 0
 
 
 def test_a_rolling_restart_under_load_loses_nothing_and_counts_nothing(

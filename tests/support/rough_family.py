@@ -24,6 +24,8 @@ STEP_S = 0.01
 HOG_BYTES = 64 * 2**20
 # What the tests ask of a worker process beside its settings.
 TOGETHER, HANG_MAPS = "ROUGH_TOGETHER", "ROUGH_HANG_MAPS"
+LOADS_FOR_EVER = "loads-for-ever"
+HANGS = "rough: hangs"  # what the log of a worker that hangs says
 
 
 @dataclass
@@ -42,7 +44,7 @@ class RoughModel(BareModel):
             if "hog" in words:
                 eat_all_memory()
             if "hang" in words:
-                time.sleep(3600)
+                hang()
             time.sleep(0.2 if "slow" in words else STEP_S)
             on_step(StepInfo(step, batch.num_inference_steps))
         shape = (batch.height, batch.width, 3)
@@ -50,7 +52,7 @@ class RoughModel(BareModel):
 
 
 class RoughFamily:
-    """Loads for as many seconds as the file `load_s` of the model's folder says."""
+    """Loads for ever, where the model's folder has a file `loads-for-ever`."""
 
     name = "rough"
 
@@ -60,9 +62,15 @@ class RoughFamily:
 
     def load(self, spec: ModelSpec, device: Device) -> RoughModel:
         del device
-        if (wait := Path(spec.source) / "load_s").exists():
-            time.sleep(float(wait.read_text()))
+        if (Path(spec.source) / LOADS_FOR_EVER).exists():
+            hang()
         return RoughModel(spec, self.inspect(spec))
+
+
+def hang() -> None:
+    """As long as any test; the log says since when."""
+    print(HANGS, flush=True)
+    time.sleep(3600)
 
 
 def eat_all_memory() -> None:
@@ -72,12 +80,12 @@ def eat_all_memory() -> None:
         eaten.append(np.ones(HOG_BYTES, np.uint8))
 
 
-def save_rough(folder: Path, load_s: float = 0) -> ModelSpec:
+def save_rough(folder: Path, *, loads_for_ever: bool = False) -> ModelSpec:
     """A model of this family, its weights hashed."""
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(b"none" * 8)
-    if load_s:
-        (folder / "load_s").write_text(str(load_s))
+    if loads_for_ever:
+        (folder / LOADS_FOR_EVER).touch()
     spec = ModelSpec(folder.name, "rough", str(folder))
     return ModelSpec(folder.name, "rough", str(folder), weights_digest=spec_digest(spec))
 
@@ -96,7 +104,7 @@ def _change_worker() -> None:
     if os.environ.get(TOGETHER):
         Engine.batch_images = property(lambda _: int(os.environ[TOGETHER]))  # type: ignore[assignment]
     if os.environ.get(HANG_MAPS):
-        MapsSource.maps = lambda *_: time.sleep(3600)  # type: ignore[assignment, method-assign, return-value]
+        MapsSource.maps = lambda *_: hang()  # type: ignore[assignment, method-assign, return-value, func-returns-value]
 
 
 FAMILY = RoughFamily()

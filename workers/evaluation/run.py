@@ -287,8 +287,11 @@ def _fidelity(
     """
     scores: dict[str, dict[str, list[float]]] = {n: defaultdict(list) for n in ("fidelity", "ssim", "edges")}
 
-    def score(kind: str, picture: Picture, beside: ControlMaps) -> None:
-        scores["fidelity"][kind].append(using.look(judge_input(picture, beside))[0])
+    def probability(picture: Picture, beside: ControlMaps) -> float:
+        return using.look(judge_input(picture, beside))[0]
+
+    def score(kind: str, picture: Picture, beside: ControlMaps, known: float | None = None) -> None:
+        scores["fidelity"][kind].append(probability(picture, beside) if known is None else known)
         image, edges = small(picture), _at_256(beside.edges, largest=True) > EDGE
         scores["ssim"][kind].append(ssim(image, _at_256(beside.clay)))
         overlap = edge_scores(image, edges, around_part(_at_256(beside.mask)))[2]
@@ -300,13 +303,14 @@ def _fidelity(
         own, whole = having.maps(ours.case, PICTURE_PX), judge(ours.words, maps[number])
         if whole.depth_order is not None:
             depth.append(whole.depth_order)
-        rejected["model"].append(whole.probability < 0.5)
-        for picture in (ours.red, ours.blue):
-            if picture is not None:
-                rejected["model"].append(using.look(judge_input(picture, own))[0] < 0.5)
-        rejected["path_traced"].append(using.look(judge_input(true.words, own))[0] < 0.5)
-        for one in (ours, true):
-            score("genuine", one.words, own)
+        same_maps = maps[number].mask.shape == own.mask.shape
+        likely = whole.probability if same_maps else probability(ours.words, own)
+        likely_true = probability(true.words, own)
+        coloured = [probability(one, own) for one in (ours.red, ours.blue) if one is not None]
+        rejected["model"] += [one < 0.5 for one in (whole.probability, *coloured)]
+        rejected["path_traced"].append(likely_true < 0.5)
+        score("genuine", ours.words, own, likely)
+        score("genuine", true.words, own, likely_true)
         for defect in ours.case.defects if number % every == 0 else ():
             if defect.picture is not None:
                 score(defect.kind, defect.picture, own)

@@ -146,24 +146,44 @@ def test_pictures_of_another_size_than_the_maps_are_refused() -> None:
         judge(np.zeros((64, 64, 3), np.uint8), TinyMaps.of_sphere(128, 128))
 
 
-def test_a_hole_in_the_maps_that_the_picture_lacks_is_told_by_its_place() -> None:
+def drilled(maps: ControlMaps, radius: float, floor: float = 0.0) -> ControlMaps:
+    """A hole in the middle: through the part, or, where there is a floor, of that depth."""
+    rows, columns = np.nonzero(maps.mask > 0.99)
+    away = np.hypot(*(np.indices(maps.mask.shape) - np.median([rows, columns], axis=1)[:, None, None]))
+    hole, rim = away <= radius, (away > radius) & (away <= radius + 1)
+    through = hole & (floor == 0)
+    return replace(
+        maps,
+        mask=np.where(through, 0, maps.mask),
+        edges=np.maximum(np.where(hole, 0, maps.edges), rim.astype(np.float32)),
+        depth=np.where(hole, floor, maps.depth).astype(np.float32),
+        normal=np.where(through[..., None], 0, maps.normal),
+    )
+
+
+@pytest.fixture
+def solid() -> tuple[np.ndarray, ControlMaps]:
+    """A picture and its maps, of a part that has material in its middle."""
     having = EvaluationSet()
     case = next(one for one in having.cases if any(d.kind == "extra hole" for d in one.defects))
-    maps = having.maps(case, PICTURE_PX)
-    mask = maps.mask.copy()
-    rows, columns = np.nonzero(mask > 0.99)
-    row, column = int(np.median(rows)), int(np.median(columns))
-    hole = np.hypot(*(np.indices(mask.shape) - np.array([row, column])[:, None, None])) <= 9
-    rim = np.hypot(*(np.indices(mask.shape) - np.array([row, column])[:, None, None])) <= 10
-    mask[hole] = 0
-    edges = np.maximum(maps.edges, (rim & ~hole).astype(np.float32))
-    cut: ControlMaps = replace(
-        maps,
-        mask=mask,
-        edges=edges,
-        depth=np.where(hole, 0, maps.depth),
-        normal=np.where(hole[..., None], 0, maps.normal),
-    )
-    found, before = judge(case.truth, cut), judge(case.truth, maps)
+    return case.truth, having.maps(case, PICTURE_PX)
+
+
+def test_a_hole_in_the_maps_that_the_picture_lacks_is_told_by_its_place(
+    solid: tuple[np.ndarray, ControlMaps],
+) -> None:
+    picture, maps = solid
+    found, before = judge(picture, drilled(maps, 9)), judge(picture, maps)
     assert found.probability < before.probability
     assert found.holes is not None
+
+
+def test_a_hole_through_the_floor_of_another_one_is_not_told_twice(
+    solid: tuple[np.ndarray, ControlMaps],
+) -> None:
+    picture, maps = solid
+    floor = float(np.median(maps.depth[maps.mask > 0.99])) / 2
+    found = judge(picture, drilled(drilled(maps, 16, floor), 9))
+    assert found.holes is not None
+    assert found.holes < 1
+    assert sum(text.endswith("is missing.") for text in found.complaints) == 1
