@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from workers.geometry.maps import control_maps
 from workers.geometry.reading import read_mesh
-from workers.judge.pooling import fit
+from workers.judge.pooling import Calibration, fit
 from workers.studio.control import control_tensor
 from workers.studio.training.cameras import draw_camera
 from workers.studio.training.defects import plant_several, scene_of
@@ -26,6 +26,7 @@ from workers.studio.training.differences import (
 )
 from workers.studio.training.families import FAMILIES
 from workers.studio.training.judge import LOUDEST, hard_loss
+from workers.studio.training.judge_tables import Judged, table
 from workers.studio.training.maps import product_camera, to_bytes
 from workers.studio.training.solids import write_step
 
@@ -119,6 +120,25 @@ def test_few_pictures_of_a_kind_may_count_as_much_as_many() -> None:
     counts = np.array([1.0] * 60 + [1 / 50] * 50 + [1 / 10] * 10)
     alike, plain = fit(features, list(genuine), 0.5, counts=counts), fit(features, list(genuine), 0.5)
     assert alike.weights[1] / alike.weights[0] > plain.weights[1] / plain.weights[0]
+
+
+def test_the_table_says_what_each_threshold_rejects() -> None:
+    probabilities = [0.99, 0.92, 0.8, 0.97, 0.6, 0.4]
+    logits = np.log(np.array(probabilities) / (1 - np.array(probabilities)))
+    kinds = ["genuine", "genuine", "genuine", "genuine", "extra bolt", "extra bolt"]
+    judged = Judged(
+        [kind == "genuine" for kind in kinds], kinds,
+        ["truth", "truth", "studio", "studio", "truth", "studio"], [0] * 4 + [50, 20],
+        list(logits[:, None]), [], [],
+    )  # fmt: skip
+    told = table(judged, Calibration((0.0,), (1.0,), (1.0,), 0.0))
+    assert told["false_reject"] == {
+        "truth": {"0.3": 0.0, "0.5": 0.0, "0.7": 0.0, "0.9": 0.0, "0.95": 0.5},
+        "studio": {"0.3": 0.0, "0.5": 0.0, "0.7": 0.0, "0.9": 0.5, "0.95": 0.5},
+    }
+    bolts = told["auc"]["extra bolt"]
+    assert bolts["rejected"] == {"0.3": 0.0, "0.5": 0.5, "0.7": 1.0, "0.9": 1.0, "0.95": 1.0}
+    assert (bolts["count"], bolts["fidelity"]) == (2, 1.0)
 
 
 def test_a_missing_library_leaves_no_part_out_and_two_crashes_do(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from workers.studio.training.pairs import is_kept_back
 PRIOR = 0.9
 # Defects are counted apart by how many pixels of 256 by 256 show them: from each of these on.
 SIZES_PX = (12, 40, 120, 360)
+# Of the product's setting `fidelity_threshold`: what each rejects.
+THRESHOLDS = (0.3, 0.5, 0.7, 0.9, 0.95)
 
 
 @dataclass(slots=True)
@@ -129,8 +131,8 @@ def calibrate(
 
 def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
     """ROC AUC for each kind of defect, of the judge and of two plain measures, for both sources of pictures
-    together and apart, and by how many pixels show it; and the share of genuine pictures that are rejected at
-    one half."""
+    together and apart, and by how many pixels show it; and the shares of these and of genuine pictures that
+    each threshold rejects."""
     scores = calibration.probability(np.stack(judged.features))
     genuine, kinds, sources = (np.array(one) for one in (judged.genuine, judged.kind, judged.source))
     shown_px = np.array(judged.shown_px)
@@ -140,6 +142,9 @@ def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
     def areas(kind: str, values: NDArray[Any], among: NDArray[np.bool_]) -> float | None:
         good, bad = values[genuine & among], values[(kinds == kind) & among]
         return round(auc(list(good), list(bad)), 4) if len(good) and len(bad) else None
+
+    def rejected(among: NDArray[np.bool_]) -> dict[str, float]:
+        return {str(one): round(float((scores[among] < one).mean()), 4) for one in THRESHOLDS}
 
     everything = np.ones(len(genuine), bool)
     rows: dict[str, Any] = {}
@@ -152,11 +157,8 @@ def table(judged: Judged, calibration: Calibration) -> dict[str, Any]:
             within = genuine | ((shown_px >= least) & (shown_px < most))
             count = int((within & (kinds == kind)).sum())
             row["by_shown_px"][str(least)] = {"count": count, "fidelity": areas(kind, scores, within)}
-        rows[kind] = row | {"rejected": round(float((scores[kinds == kind] < 0.5).mean()), 4)}
-    rejects = {
-        source: round(float((scores[genuine & (sources == source)] < 0.5).mean()), 4)
-        for source in sorted(set(judged.source))
-    }
+        rows[kind] = row | {"rejected": rejected(kinds == kind)}
+    rejects = {source: rejected(genuine & (sources == source)) for source in sorted(set(judged.source))}
     return {"auc": rows, "false_reject": rejects, "genuine": int(genuine.sum())}
 
 
