@@ -134,7 +134,8 @@ class WorkerHost:
             self._courier = Courier(self.runtime)
             self._courier.start()
         if QUEUE_GPU in queues:
-            threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+            # No daemon: a process that ends while a thread is within the import of a library may crash.
+            threading.Thread(target=self._warm_up, name="warm-up").start()
 
     def stop(self, *, at_once: bool = False) -> None:
         """Hand running jobs back at their next step, or `at_once`; take no new ones.

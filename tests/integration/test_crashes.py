@@ -131,7 +131,7 @@ def test_the_jobs_of_a_dead_worker_of_this_system_do_not_wait_for_its_lease(
     runtime: Runtime, rough: dict[str, str], start_worker: StartWorker
 ) -> None:
     first = start_worker(environment=rough)
-    (job_id,) = submit(runtime, replace(ASK, prompt="slow", num_inference_steps=10))
+    (job_id,) = submit(runtime, replace(ASK, prompt="slow", num_inference_steps=40))
 
     def runs() -> bool:
         with runtime.db.read() as session:

@@ -86,10 +86,10 @@ def fill(disk: Path) -> None:
 def test_a_database_that_is_silent_counts_as_gone_and_is_asked_anew(postgres: Postgres, proxy: Proxy) -> None:
     with postgres.database() as url:
         name = url.rpartition("/t_")[2].partition("?")[0]
-        db = Database(f"postgresql+psycopg://postgres@127.0.0.1:{proxy.port}/t_{name}", timeout_s=0.5)
+        db = Database(f"postgresql+psycopg://postgres@127.0.0.1:{proxy.port}/t_{name}", timeout_s=2.0)
         assert db.ping()
         proxy.stall()
-        with pytest.raises(DatabaseUnavailableError, match=r"no answer within 0\.5 s|timeout"):
+        with pytest.raises(DatabaseUnavailableError, match=r"no answer within 2 s|timeout"):
             db.ping()
         proxy.heal(forget=True)  # connections there were stay silent
         assert db.ping()
@@ -103,7 +103,7 @@ def test_a_process_that_vanishes_amid_a_transaction_holds_its_rows_no_longer_tha
 
     with postgres.database() as url:
         name = url.rpartition("/t_")[2].partition("?")[0]
-        vanishing = Database(f"postgresql+psycopg://postgres@127.0.0.1:{proxy.port}/t_{name}", timeout_s=0.2)
+        vanishing = Database(f"postgresql+psycopg://postgres@127.0.0.1:{proxy.port}/t_{name}", timeout_s=1.0)
         other = Database(url)
         lock = text("SELECT pg_advisory_xact_lock(7)")
         with pytest.raises(DatabaseUnavailableError), vanishing.begin() as session:  # noqa: PT012
@@ -149,7 +149,7 @@ def test_a_worker_whose_broker_broke_off_amid_a_task_hears_it_again(
     network.start()
     try:
         worker = start_worker(broker_url=f"redis://127.0.0.1:{network.port}/0")
-        (amid,) = submit(runtime, replace(SLOW, num_inference_steps=100, count=1))
+        (amid,) = submit(runtime, replace(SLOW, num_inference_steps=200, count=1))
         samples_now(runtime, amid)
         network.cut()
         reaches(runtime, amid, JobState.SUCCEEDED)
@@ -199,7 +199,7 @@ def test_a_full_disk_spends_no_attempt_and_the_job_is_rendered_once_there_is_spa
 # -- one of a batch ---------------------------------------------------------------------------------------
 @ON_POSTGRESQL
 def test_a_cancel_amid_a_batch_ends_that_job_alone(runtime: Runtime, engine: Engine) -> None:
-    ask = replace(SLOW, num_inference_steps=100, count=1)
+    ask = replace(SLOW, num_inference_steps=200, count=1)
     first, second = submit(runtime, ask, replace(ask, seed=9), ring=False)
     claim = jobs.claim(runtime.db, Claimant("test:1", max_images=4))
     assert claim is not None

@@ -124,6 +124,13 @@ def test_a_signal_while_the_process_ends_is_not_a_crash(
     runtime: Runtime, rough: dict[str, str], start_worker: StartWorker
 ) -> None:
     worker = start_worker("gpu", environment=rough)
+    (job_id,) = submit(runtime, ASK)
+
+    def is_done() -> bool:
+        with runtime.db.read() as session:
+            return jobs.get(session, job_id).state == JobState.SUCCEEDED
+
+    eventually(is_done, 60, "the job's end")
     assert worker.process is not None
     worker.process.send_signal(signal.SIGTERM)
 

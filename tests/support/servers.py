@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import redis
 from sqlalchemy import create_engine, make_url, text
 
 from mfgviz import schema
@@ -37,16 +38,23 @@ class Redis:
         return f"redis+socket://{self.socket}"
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Start it and wait until it answers."""
         self.socket.unlink(missing_ok=True)
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
         self.process = subprocess.Popen(
             [find_broker(), *arguments], stdout=subprocess.DEVNULL, start_new_session=True
         )
-        deadline = time.monotonic() + 20
-        while not self.socket.exists():
+        deadline = time.monotonic() + 60
+        while not self._answers():
             assert time.monotonic() < deadline, "the Redis server did not start"
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            try:
+                return bool(client.ping())
+            except redis.ConnectionError:
+                return False
 
     def stop(self) -> None:
         """Stop it; what it held is lost."""
@@ -56,8 +64,6 @@ class Redis:
 
     def flush(self) -> None:
         """FLUSHALL."""
-        import redis
-
         with redis.Redis(unix_socket_path=str(self.socket)) as client:
             client.flushall()
 

@@ -43,7 +43,7 @@ class Post:
         self.runtime = Runtime(settings)
         self.service = Service(self.runtime, "ann")
         self.now = 0.0
-        self.courier = Courier(self.runtime, clock=lambda: self.now, delays=NOW, total_s=0.5)
+        self.courier = Courier(self.runtime, clock=lambda: self.now, delays=NOW, total_s=1.5)
 
     def add(self, name: str, path: str = "/ok", *kinds: str) -> str:
         body = {"name": name, "url": self.receiver.url(path), "kinds": list(kinds or ("revision.released",))}
@@ -207,7 +207,7 @@ def test_a_receiver_that_hangs_delays_no_other(post: Post) -> None:
         event = session.scalars(select(Event.id)).first()
         session.add(WebhookDelivery(webhook_id=webhook_id, event_id=event))
     post.courier.start()
-    until(lambda: post.states("well") == [("delivered", 1, 204)])
+    until(lambda: post.states("well") == [("delivered", 1, 204)], 30)
 
 
 def test_a_receiver_that_does_not_answer_rests_and_the_rest_grows(post: Post) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from mfgviz import samples
 from mfgviz.cli import waiting
+from mfgviz.cli.output import Output
 from mfgviz.runtime import Runtime
 from tests.support.commands import Run
 from tests.support.http import HttpServer, make_token
@@ -355,29 +356,36 @@ def test_a_server_that_goes_away_for_a_while_is_waited_for(
 ) -> None:
     monkeypatch.setattr(waiting, "SERVER_POLL_S", 0.02)
     run("jobs", "submit", "BRK-1@A", "steel")
-    looked, finished, look = threading.Event(), threading.Event(), waiting.wait_for
+    looked, noted, finished = (threading.Event() for _ in range(3))
+    look, note = waiting.wait_for, Output.note
 
     def wait_for(*arguments: Any) -> None:
         looked.set()
         look(*arguments)
 
+    def tell(output: Output, text: str) -> None:
+        note(output, text)
+        if "does not answer" in text:
+            noted.set()
+
     def restart() -> None:
         looked.wait()
-        time.sleep(0.5)
-        server.stop()
         time.sleep(2.0)
+        server.stop()
+        noted.wait(60)
         server.start()
         with worker(runtime, paint()):
             finished.wait(60)
 
     monkeypatch.setattr(waiting, "wait_for", wait_for)
+    monkeypatch.setattr(Output, "note", tell)
     thread = threading.Thread(target=restart)
     thread.start()
     try:
         answer = run("jobs", "wait", "1")
     finally:
-        looked.set()
-        finished.set()
+        for event in (looked, noted, finished):
+            event.set()
         thread.join()
     assert answer.code == 0, answer.err
     assert "does not answer" in answer.err

@@ -110,9 +110,23 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- submit --wait -----------------------------------------------------------------------------------
 @pytest.mark.both_doors
 def test_waiting_shows_steps_and_exports(
-    run: Run, runtime: Runtime, tmp_path: Path, watched: threading.Event
+    run: Run, runtime: Runtime, tmp_path: Path, watched: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with worker(runtime, paint(), watched):
+    said, line_of = threading.Event(), waiting.line_of
+
+    def say(one: JobEvent) -> str:
+        line = line_of(one)
+        if "step 1 of 8" in line:
+            said.set()
+        return line
+
+    def work(runtime: Runtime, claim: jobs.Claim) -> None:
+        jobs.heartbeat(runtime.db, claim, 1, 8)
+        said.wait(60)
+        paint()(runtime, claim)
+
+    monkeypatch.setattr(waiting, "line_of", say)
+    with worker(runtime, work, watched):
         answer = run("jobs", "submit", "BRK-1@A", "steel", "--wait", "--out", str(tmp_path / "out"))
     assert answer.code == 0
     assert "No worker is running" in answer.err
@@ -199,9 +213,18 @@ def test_waiting_for_a_job_that_is_not_there_is_refused(run: Run) -> None:
 
 # -- watch ----------------------------------------------------------------------------------------------
 @pytest.mark.both_doors
-def test_watching_tells_every_change_until_the_queue_is_idle(run: Run, runtime: Runtime) -> None:
+def test_watching_tells_every_change_until_the_queue_is_idle(
+    run: Run, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, look = threading.Event(), watching.Queue.look
+
+    def look_once(queue: watching.Queue) -> None:
+        look(queue)
+        looked.set()
+
+    monkeypatch.setattr(watching.Queue, "look", look_once)
     run("jobs", "submit", "BRK-1@A", "{a|b}")
-    with worker(runtime, paint()):
+    with worker(runtime, paint(), looked):
         answer = run("jobs", "watch", "--until-idle")
     assert answer.code == 0
     states = {tuple(line.split("\t")[:2]) for line in answer.out.splitlines()}
