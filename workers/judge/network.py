@@ -30,7 +30,7 @@ def compared(x: torch.Tensor) -> torch.Tensor:
     """
     edges, clay, mask, depth = x[:, 8:9], x[:, 9:10], x[:, 7:8], x[:, 6:7]
     contrast = contrast_of(x[:, :3])
-    around = _mean(_mean(contrast, (17, 1)), (1, 17))
+    around = window_mean(contrast, 17)
     relative = (contrast / (2 * around + 0.01)).clamp(0, 2)
     shaded = (_gradient(clay) + _gradient(depth) + _gradient(mask)).clamp(0, 1)
     near_edge, near_contrast = _widened(edges), _widened(relative).clamp(0, 1)
@@ -59,8 +59,10 @@ def _gradient(x: torch.Tensor) -> torch.Tensor:
 
 
 # A square's mean and maximum, along one side and then along the other: the same, with far less work.
-def _mean(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    return functional.avg_pool2d(x, size, 1, (size[0] // 2, size[1] // 2), count_include_pad=False)
+def window_mean(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Means of (B, C, H, W) over squares of an odd side around each place, as far as these lie within."""
+    down = functional.avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return functional.avg_pool2d(down, (1, side), 1, (0, side // 2), count_include_pad=False)
 
 
 def _widened(x: torch.Tensor) -> torch.Tensor:

@@ -10,23 +10,32 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
+
+from workers.judge.network import ANSWERS, window_mean
 
 TOPS = (1, 8, 40, 200)
-FEATURES = 3 * (len(TOPS) + 2)
+# Sides of larger squares, in cells of the answers, and how many of their means: a defect is one place with
+# much to say, false alarms lie apart.
+WIDE, WIDE_TOPS = (9, 17), (1, 20)
+FEATURES = ANSWERS * (len(TOPS) + 2 + len(WIDE) * len(WIDE_TOPS))
 
 
 def pooled(logits: torch.Tensor) -> NDArray[np.float64]:
-    """(B, FEATURES) of answers (B, 3, h, w): mean logits of the strongest places, and how many are strong.
+    """(B, FEATURES) of answers (B, 3, h, w): mean logits of the strongest places and squares, and how many
+    places are strong.
 
     Answers are smoothed over 3 by 3 first: a single loud place is noise, a small hole is several.
     """
-    smooth = functional.avg_pool2d(logits, 3, 1, 1, count_include_pad=False).flatten(2)
-    ranked = smooth.sort(2, descending=True).values
-    tops = [ranked[..., :most].mean(2) for most in TOPS]
-    sure = torch.sigmoid(smooth)
+    smooth = window_mean(logits, 3)
+    sure = torch.sigmoid(smooth).flatten(2)
     counts = [torch.log1p(sure.sum(2)), torch.log1p((sure > 0.5).float().sum(2))]
-    return torch.cat([*tops, *counts], 1).double().numpy()
+    wide = [one for side in WIDE for one in _strongest(window_mean(logits, side), WIDE_TOPS)]
+    return torch.cat([*_strongest(smooth, TOPS), *counts, *wide], 1).double().numpy()
+
+
+def _strongest(means: torch.Tensor, tops: Sequence[int]) -> list[torch.Tensor]:
+    ranked = means.flatten(2).topk(max(tops), 2).values
+    return [ranked[..., :most].mean(2) for most in tops]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ def fit(
     features: NDArray[np.float64],
     genuine: Sequence[bool],
     prior: float,
-    penalty: float = 0.001,
+    penalty: float = 0.003,
     counts: NDArray[np.float64] | None = None,
 ) -> Calibration:
     """Logistic regression by Newton's method. `prior` is the share of genuine pictures among those to

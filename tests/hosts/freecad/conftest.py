@@ -165,15 +165,25 @@ def service(freecad: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     running.end()
 
 
+def user_folder(folder: Path) -> Path:
+    """A FreeCAD user folder with the add-on as it is packed, and nothing else."""
+    shutil.unpack_archive(build_freecad.build(folder / "dist"), folder / "home" / "Mod")
+    return folder / "home"
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A FreeCAD user folder with the add-on as it is packed, and nothing else."""
-    shutil.unpack_archive(build_freecad.build(tmp_path / "dist"), tmp_path / "home" / "Mod")
-    return tmp_path / "home"
+    """FreeCAD's user folder."""
+    return user_folder(tmp_path)
 
 
 @pytest.fixture
 def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
+    """Plays scenes."""
+    return player(freecad, home, tmp_path)
+
+
+def player(freecad: Path, home: Path, folder: Path) -> Play:
     """Plays a scene in FreeCAD and hands back what it saw. `connect` presets the server and its token."""
 
     def run(
@@ -181,7 +191,7 @@ def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
     ) -> Result:
         if connect:
             set_server(home, connect)
-        (tmp_path / "result.json").unlink(missing_ok=True)
+        (folder / "result.json").unlink(missing_ok=True)
         environment = {
             **os.environ,
             "FREECAD_USER_HOME": str(home),
@@ -191,12 +201,12 @@ def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
             "LC_ALL": "C.UTF-8",
             "PYTHONPATH": str(SCENES),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "MFGVIZ_SCENE_FOLDER": str(tmp_path),
+            "MFGVIZ_SCENE_FOLDER": str(folder),
             "MFGVIZ_SCENE_SHOTS": str(SHOTS / name),
             "MFGVIZ_SCENE_GIVEN": json.dumps({**given, "home": str(home)}),
         }
         screen = ["xvfb-run", "-a", "-s", "-screen 0 1920x1080x24 -dpi 96 +extension GLX"]
-        output = tmp_path / f"{name}.log"
+        output = folder / f"{name}.log"
         with output.open("wb") as stream:
             process = subprocess.Popen(
                 [*screen, str(freecad), str(SCENES / f"{name}.py")],
@@ -204,18 +214,18 @@ def play(freecad: Path, home: Path, tmp_path: Path) -> Play:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                cwd=tmp_path,
+                cwd=folder,
                 start_new_session=True,
             )
         try:
-            _attend(process, tmp_path, answers or {})
+            _attend(process, folder, answers or {})
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         log = output.read_text(errors="replace")
-        assert (tmp_path / "result.json").exists(), f"FreeCAD ended with {process.returncode}\n{log[-4000:]}"
-        result = json.loads((tmp_path / "result.json").read_text())
+        assert (folder / "result.json").exists(), f"FreeCAD ended with {process.returncode}\n{log[-4000:]}"
+        result = json.loads((folder / "result.json").read_text())
         assert result["error"] is None, f"{result['error']}\n{log[-3000:]}"
         assert "Traceback" not in log, log[-4000:]
         return Result(result["seen"], result["gaps"], log)
