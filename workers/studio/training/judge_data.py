@@ -38,7 +38,6 @@ GENUINE = 0.3  # of the pairs of whole pictures
 # How far from the part a genuine crop may lie (its shadow is no edge of the part), in steps of so many.
 AROUND_PX, AROUND_STEP = 24, 4
 WHOLE = 0.12
-HARDEST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +180,8 @@ def _other(kinds: list[str], number: int, rng: np.random.Generator) -> int:
 
 
 def _weight(shown: str, told: str) -> float:
-    """Small defects are drawn more often than whole other parts, which are soon learnt; the hardest most."""
-    both = {shown, told}
-    if both & {"wrong part", "mirrored part"}:
-        return WHOLE
-    return HARDEST if both & {"extra bolt", "melted edge"} else 1.0
+    """Small defects are drawn more often than whole other parts, which are soon learnt."""
+    return WHOLE if {shown, told} & {"wrong part", "mirrored part"} else 1.0
 
 
 def draw_batch(data: PairsData, rng: np.random.Generator, size: int) -> Batch:
