@@ -8,6 +8,7 @@ import click
 
 from mfgviz.cli.output import Output, Row
 
+BASELINES = ("path_traced", "rasterised")
 COLUMNS = ["figure", "model", "path_traced", "rasterised", "bar", "aim", "met"]
 
 
@@ -15,6 +16,7 @@ def show(out: Output, found: dict[str, Any]) -> None:
     """Tables on a terminal, tab-separated lines in a pipe; what is missing is told below."""
     out.rows(figures(found), COLUMNS)
     _section(out, "Does the judge tell defects? ROC AUC of fidelity, SSIM and edge overlap", defects(found))
+    _section(out, "Edge precision by material", materials(found))
     _section(out, "Real parts", found["more"]["real_parts"])
     _section(out, "Quality against steps", found["more"]["samplers"])
     classifier = found["classifier"]
@@ -34,7 +36,7 @@ def figures(found: dict[str, Any]) -> list[Row]:
     for name, value in found.items():
         if name in ("model", "images", "took_s") or not isinstance(value, int | float | None):
             continue
-        baselines = {key: found["baselines"][key].get(name) for key in ("path_traced", "rasterised")}
+        baselines = {key: found["baselines"][key].get(name) for key in BASELINES}
         bar = found["bars"].get(name, {})
         rows.append({"figure": name, "model": value, **baselines, **bar})
     return rows
@@ -53,6 +55,21 @@ def defects(found: dict[str, Any]) -> list[Row]:
             "met": found["bars"][f"fidelity_auc: {kind}"]["met"],
         }
         for kind, value in (found["fidelity_auc"] or {}).items()
+    ]
+
+
+def materials(found: dict[str, Any]) -> list[Row]:
+    """One row a group of materials: the edge precision of the model and of the baselines."""
+    ours = found["more"]["edge_precision_by_material"]
+    beside = {name: found["baselines"][name]["edge_precision_by_material"] for name in BASELINES}
+    return [
+        {
+            "material": group,
+            "pictures": found["more"]["materials"][group],
+            "model": value,
+            **{name: of[group] for name, of in beside.items()},
+        }
+        for group, value in sorted(ours.items())
     ]
 
 

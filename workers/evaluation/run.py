@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +15,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn import functional
 
 from mfgviz.models_folder import ModelSpec, find_source
 from workers.devices import choose_device
-from workers.evaluation import bars, sheets
-from workers.evaluation.cases import PICTURE_PX, TRUTH_PX, Case, EvaluationSet
+from workers.evaluation import bars, planted, sheets
+from workers.evaluation.cases import TRUTH_PX, Case, EvaluationSet
 from workers.evaluation.classes import of_inception, of_materials
 from workers.evaluation.colour import PAINTS, delta_e_2000, lab, obeys_colour
 from workers.evaluation.drawn import Drawn, Tally
 from workers.evaluation.inception import InceptionV3, load_inception
-from workers.evaluation.materials import MaterialClassifier, load_classifier
+from workers.evaluation.materials import GROUP_OF, MaterialClassifier, load_classifier
 from workers.evaluation.samplers import against_steps
 from workers.evaluation.shapes import boundary_f1, differing, iou, open_holes
 from workers.evaluation.speed import speed
-from workers.evaluation.subjects import Painter, Picture, base_colour, rasterised, small
+from workers.evaluation.subjects import Painter, base_colour, rasterised, small, small_map
 from workers.families.protocol import get_family
-from workers.fidelity import judge, load_judge
+from workers.fidelity import judge
 from workers.geometry.camera import make_camera
 from workers.geometry.maps import ControlMaps, control_maps
 from workers.geometry.reading import read_mesh
-from workers.judge.inputs import judge_input
-from workers.judge.measures import around_part, auc, edge_scores, explained_edges, ssim
+from workers.judge.measures import around_part, edge_scores, explained_edges, ssim
 from workers.judge.regions import EDGE
 from workers.studio.control import control_tensor
 
@@ -98,7 +94,7 @@ def evaluate(spec: ModelSpec, options: Options) -> Figures:
     ours |= speed(painter, having, cases[0], device.torch_device)
     ours["folder_mb"] = _folder_mb(spec)
     told("fidelity")
-    ours |= _fidelity(having, drawn, first_maps, every=2 if options.quick and not options.cases else 1)
+    ours |= planted.figures(having, drawn, first_maps, every=2 if options.quick and not options.cases else 1)
     ours["real_parts"] = _real(painter, options, told)
     ours["samplers"] = [] if options.quick else against_steps(painter, drawn["model"], first_maps, told)
     sheet_files = sheets.write(options.out_dir, drawn) if options.out_dir else {}
@@ -127,7 +123,7 @@ EVEN = frozenset({"paint", "powder", "plastic", "translucent", "rubber", "cerami
 def _figures(
     drawn: Sequence[Drawn], classifier: MaterialClassifier, inception: InceptionV3 | None
 ) -> Figures:
-    tally, holes = Tally(), [0, 0]
+    tally, by_material, holes = Tally(), Tally(), [0, 0]
     for one in drawn:
         truth, made, mask = small(one.case.truth), small(one.words), one.maps.mask
         where = "" if one.case.held_out else "seen_"
@@ -136,6 +132,8 @@ def _figures(
         if not one.case.held_out:
             continue
         tally.add("edge_precision", precision)
+        group = GROUP_OF[str(one.case.words["kind"])]
+        by_material.add(group, precision)
         if one.case.words["kind"] in EVEN:
             tally.add("edge_precision_even", precision)
         tally.add("edge_recall", recall)
@@ -163,6 +161,8 @@ def _figures(
     gap = None if seen is None or unseen is None else round(unseen - seen, 4)
     return {
         **{name: tally.mean(name) for name in names},
+        "edge_precision_by_material": {group: by_material.mean(group) for group in by_material.values},
+        "materials": {group: len(values) for group, values in by_material.values.items()},
         "hole_recall": round(holes[0] / holes[1], 4) if holes[1] else None,
         "holes": holes[1],
         "family_gap": gap,
@@ -191,7 +191,7 @@ def _colours(painter: Painter, maps: Sequence[ControlMaps], options: Options) ->
     few = maps[:: max(1, len(maps) // 4)][: 1 if options.quick else 4]
     right = []
     for number, one in enumerate(few):
-        part = _at_256(one.mask) > 0.9
+        part = small_map(one.mask) > 0.9
         for name in PAINTS:
             picture = painter.paint(f"{name} paint, {SCENE}", one, 500 + number)
             right.append(obeys_colour(small(picture), part, name))
@@ -201,7 +201,7 @@ def _colours(painter: Painter, maps: Sequence[ControlMaps], options: Options) ->
 def _plain_colours(maps: Sequence[ControlMaps]) -> float:
     few = maps[:: max(1, len(maps) // 4)][:4]
     right = [
-        obeys_colour(small(rasterised(one, PAINTS[name])), _at_256(one.mask) > 0.9, name)
+        obeys_colour(small(rasterised(one, PAINTS[name])), small_map(one.mask) > 0.9, name)
         for one in few
         for name in PAINTS
     ]
@@ -223,7 +223,7 @@ def _variety(
         size = painter.size_px
         seen = control_maps(mesh, make_camera(View(view), mesh.vertices, size, size), size, size)
         picture = small(painter.paint(prompt, seen, 70))
-        part = _at_256(seen.mask) > 0.9
+        part = small_map(seen.mask) > 0.9
         colours.append(lab(np.median(picture[part], axis=0)) if part.any() else np.zeros(3))
     between = [float(delta_e_2000(colours[a], colours[b])) for a, b in pairs]
     return {
@@ -257,14 +257,14 @@ def _real(painter: Painter, options: Options, told: Callable[[str], None]) -> li
         size = painter.size_px
         maps = control_maps(mesh, make_camera(View("iso"), mesh.vertices, size, size), size, size)
         red, blue = (painter.paint(f"{name} paint, {SCENE}", maps, 9) for name in ("red", "blue"))
-        shown, mask = differing(small(red), small(blue)), _at_256(maps.mask) > 0.5
-        edges = _at_256(maps.edges, largest=True) > EDGE
+        shown, mask = differing(small(red), small(blue)), small_map(maps.mask) > 0.5
+        edges = small_map(maps.edges, largest=True) > EDGE
         rows.append(
             {
                 "file": path.name,
                 "silhouette_iou": round(iou(shown, mask), 4),
                 "boundary_f1": round(boundary_f1(shown, mask), 4),
-                "edge_f1": round(edge_scores(small(red), edges, around_part(_at_256(maps.mask)))[2], 4),
+                "edge_f1": round(edge_scores(small(red), edges, around_part(small_map(maps.mask)))[2], 4),
                 "fidelity": round(judge(red, maps).probability, 4),
             }
         )
@@ -273,80 +273,3 @@ def _real(painter: Painter, options: Options, told: Callable[[str], None]) -> li
 
 def _is_step(path: Path) -> bool:
     return path.suffix.lower() in (".step", ".stp") and path.stat().st_size < 4_000_000
-
-
-# -- fidelity
-# -------------------------------------------------------------------------------------------------
-def _fidelity(
-    having: EvaluationSet, drawn: dict[str, list[Drawn]], maps: Sequence[ControlMaps], every: int
-) -> Figures:
-    """How well the judge, SSIM to the clay pass and plain edge overlap tell genuine from defective.
-
-    The picture of a part is judged beside the maps of the same part with one difference: what a hole more in
-    the maps is, is a hole that the picture misses.
-    """
-    scores: dict[str, dict[str, list[float]]] = {n: defaultdict(list) for n in ("fidelity", "ssim", "edges")}
-
-    def probability(picture: Picture, beside: ControlMaps) -> float:
-        return using.look(judge_input(picture, beside))[0]
-
-    def score(kind: str, picture: Picture, beside: ControlMaps, known: float | None = None) -> None:
-        scores["fidelity"][kind].append(probability(picture, beside) if known is None else known)
-        image, edges = small(picture), _at_256(beside.edges, largest=True) > EDGE
-        scores["ssim"][kind].append(ssim(image, _at_256(beside.clay)))
-        overlap = edge_scores(image, edges, around_part(_at_256(beside.mask)))[2]
-        scores["edges"][kind].append(overlap)
-
-    using, depth = load_judge(), []
-    rejected: dict[str, list[bool]] = {"model": [], "path_traced": []}
-    for number, (ours, true) in enumerate(zip(drawn["model"], drawn["path_traced"], strict=True)):
-        own, whole = having.maps(ours.case, PICTURE_PX), judge(ours.words, maps[number])
-        if whole.depth_order is not None:
-            depth.append(whole.depth_order)
-        same_maps = maps[number].mask.shape == own.mask.shape
-        likely = whole.probability if same_maps else probability(ours.words, own)
-        likely_true = probability(true.words, own)
-        coloured = [probability(one, own) for one in (ours.red, ours.blue) if one is not None]
-        rejected["model"] += [one < 0.5 for one in (whole.probability, *coloured)]
-        rejected["path_traced"].append(likely_true < 0.5)
-        score("genuine", ours.words, own, likely)
-        score("genuine", true.words, own, likely_true)
-        for defect in ours.case.defects if number % every == 0 else ():
-            if defect.picture is not None:
-                score(defect.kind, defect.picture, own)
-            beside = having.defect_maps(ours.case, defect)
-            for one in (ours, true):
-                score(MEANT.get(defect.kind, defect.kind), one.words, beside)
-    kinds = sorted(set(scores["fidelity"]) - {"genuine"})
-    table = {
-        name: {kind: round(auc(of["genuine"], of[kind]), 4) for kind in kinds} for name, of in scores.items()
-    }
-    everything = [*rejected["model"], *rejected["path_traced"]]
-    return {
-        "fidelity_auc": table["fidelity"],
-        "fidelity_auc_of_ssim": table["ssim"],
-        "fidelity_auc_of_edges": table["edges"],
-        "fidelity_count": {kind: len(scores["fidelity"][kind]) for kind in [*kinds, "genuine"]},
-        "fidelity_false_reject": round(float(np.mean(everything)), 4),
-        "fidelity_false_reject_model": round(float(np.mean(rejected["model"])), 4),
-        "fidelity_false_reject_path_traced": round(float(np.mean(rejected["path_traced"])), 4),
-        "depth_order": round(float(np.mean(depth)), 4) if depth else None,
-    }
-
-
-# The picture shows the part without the difference that the maps have: a hole more there is one missing here.
-MEANT = {"missing hole": "extra hole", "extra hole": "missing hole", "extra bolt": "missing bolt"}
-
-
-def _at_256(values: NDArray[Any], *, largest: bool = False) -> NDArray[Any]:
-    """A map at the size that is measured at: means, or the largest values (thin edges do not fade)."""
-    if values.shape == (TRUTH_PX, TRUTH_PX):
-        return values
-    one = torch.from_numpy(values)[None, None]
-    size = (TRUTH_PX, TRUTH_PX)
-    if values.shape[0] < TRUTH_PX:
-        return functional.interpolate(one, size=size, mode="bilinear")[0, 0].numpy()
-    smaller = (
-        functional.adaptive_max_pool2d(one, size) if largest else functional.adaptive_avg_pool2d(one, size)
-    )
-    return smaller[0, 0].numpy()

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from workers.geometry.maps import ControlMaps
+from workers.judge.depths import on_one_scale
 from workers.judge.regions import through_holes
 
 Image = NDArray[Any]  # (H, W, 3), sRGB 0..1
@@ -15,6 +17,8 @@ Mask = NDArray[np.bool_]
 
 # A hole as wide as this, as the diameter of a circle of its area, is large enough to be looked through.
 HOLE_PX = 8.0
+# Surfaces whose normals differ more than this, in any direction, are turned another way.
+TURNED = 0.2
 
 
 def relative_difference(first: Image, second: Image) -> NDArray[np.float64]:
@@ -69,3 +73,18 @@ def open_holes(found: Mask, mask: NDArray[np.float32]) -> tuple[int, int]:
     insides = [ndimage.binary_erosion(hole) for hole in holes]
     insides = [inside if inside.any() else hole for inside, hole in zip(insides, holes, strict=True)]
     return sum(bool(found[inside].mean() < 0.5) for inside in insides), len(holes)
+
+
+def has_more(first: ControlMaps, second: ControlMaps) -> bool:
+    """Whether the second of two shapes, seen by one camera, is the first with something added.
+
+    Where the surfaces differ, it is nearer or reaches farther out in more pixels than not: an inner corner
+    that is filled, not an outer edge that is rounded off.
+    """
+    on = [one.mask > 0.5 for one in (first, second)]
+    both = on[0] & on[1]
+    turned = both & (np.abs(first.normal - second.normal).max(-1) > TURNED)
+    nearer = second.depth > on_one_scale(first.depth, second.depth, both & ~turned)
+    more = (nearer & turned).sum() + (on[1] & ~on[0]).sum()
+    less = (~nearer & turned).sum() + (on[0] & ~on[1]).sum()
+    return bool(more > less)

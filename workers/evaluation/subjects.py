@@ -111,6 +111,18 @@ def small(picture: Picture) -> NDArray[Any]:
     return pixels[0].permute(1, 2, 0).numpy()
 
 
+def small_map(values: NDArray[Any], *, largest: bool = False) -> NDArray[Any]:
+    """A map (H, W) at the size that is measured at: means, or the largest values (thin edges do not fade)."""
+    size = (TRUTH_PX, TRUTH_PX)
+    if values.shape == size:
+        return values
+    one = torch.from_numpy(values)[None, None]
+    if values.shape[0] < TRUTH_PX:
+        return functional.interpolate(one, size=size, mode="bilinear")[0, 0].numpy()
+    smaller = functional.adaptive_max_pool2d if largest else functional.adaptive_avg_pool2d
+    return smaller(one, size)[0, 0].numpy()
+
+
 def as_bytes(image: NDArray[Any]) -> Picture:
     """0 to 1 as uint8."""
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)

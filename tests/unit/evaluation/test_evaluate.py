@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mfgviz import models, schema, toolbox
-from mfgviz.cli.evaluation import defects, figures
+from mfgviz.cli.evaluation import defects, figures, materials
 from mfgviz.errors import InvalidModelError
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
@@ -77,6 +77,15 @@ def test_tables_have_a_row_for_each_figure_and_each_defect(found: dict[str, Any]
     assert rows["ssim"]["bar"] == 0.88
     assert rows["ssim"]["path_traced"] == 1
     assert {row["defect"] for row in defects(found)} == set(found["fidelity_auc"])
+    of_materials = materials(found)
+    assert sum(row["pictures"] for row in of_materials) == 1  # the one of a held-out family
+    assert [row["model"] for row in of_materials] == [found["edge_precision"]]
+
+
+def test_outer_and_inner_edges_are_told_apart_and_together(found: dict[str, Any]) -> None:
+    count = found["more"]["fidelity_count"]
+    sorts = [count.get(f"melted edge: {sort}", 0) for sort in ("outer", "inner")]
+    assert sum(sorts) == count["melted edge"] > 0
 
 
 def test_inception_s_weights_are_looked_at_before_anything_is_measured(tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import trimesh
 
+from mfgviz.requests import View
 from workers.evaluation.bars import BARS, FIDELITY_BAR
 from workers.evaluation.colour import delta_e_2000, lab, lit_colour, obeys_colour
 from workers.evaluation.distances import frechet_distance, inception_score, kernel_distance
 from workers.evaluation.packing import absolute, pack, relative, unpack
-from workers.evaluation.shapes import boundary_f1, differing, iou, open_holes, otsu
+from workers.evaluation.shapes import boundary_f1, differing, has_more, iou, open_holes, otsu
+from workers.geometry import ControlMaps, control_maps, make_camera
+from workers.geometry.reading import _smooth_patches
 from workers.judge.measures import auc, edge_scores, explained_edges, picture_edges, ssim
 
 N = 96
@@ -61,6 +67,36 @@ def test_holes_are_open_where_what_is_behind_shows(filled: list[int], expected: 
 def test_holes_too_small_to_be_looked_through_do_not_count() -> None:
     mask = (disc() & ~disc(radius=2.5)).astype(np.float32)
     assert open_holes(mask > 0.5, mask) == (0, 0)
+
+
+# -- rounded edges ------------------------------------------------------------------------------------------
+ARC = np.linspace(0, np.pi / 2, 9)
+
+
+def hub(*, rim: float = 0, corner: float = 0) -> ControlMaps:
+    """A flange with a hub, seen from above, its rim rounded off, the corner below the hub filled, mm."""
+    outer = [(10 - rim + rim * np.cos(a), 4 - rim + rim * np.sin(a)) for a in ARC]
+    inner = [(5 + corner - corner * np.sin(a), 4 + corner - corner * np.cos(a)) for a in ARC]
+    line = [(0, 0), (10, 0), *(outer if rim else outer[:1]), *(inner if corner else inner[:1]), (5, 12)]
+    made = trimesh.creation.revolve([*line, (0, 12)], sections=96)
+    mesh = _smooth_patches(np.asarray(made.vertices), np.asarray(made.faces), "hub")
+    framed = np.array([[-10.0, -10, 0], [10, 10, 12]])
+    return control_maps(mesh, make_camera(View("iso"), framed, 256, 256), 256, 256)
+
+
+def test_a_filled_corner_is_more_and_a_rounded_rim_is_less() -> None:
+    sharp = hub()
+    assert has_more(sharp, hub(corner=2))
+    assert not has_more(sharp, hub(rim=2))
+    assert not has_more(hub(corner=2), sharp)
+    assert has_more(hub(rim=2), sharp)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.7, 0.0), (0.7, 0.3)])
+def test_what_is_more_is_told_where_depths_have_another_scale(scale: float, offset: float) -> None:
+    for other, expected in ((hub(corner=2), True), (hub(rim=2), False)):
+        moved = np.where(other.mask > 0.5, other.depth * scale + offset, 0).astype(np.float32)
+        assert has_more(hub(), replace(other, depth=moved)) is expected
 
 
 # -- edges ------------------------------------------------------------------------------------------------

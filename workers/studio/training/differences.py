@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from workers.judge.depths import DEPTH_STEP, on_one_scale
 from workers.judge.network import STRIDE
 
 # Pixels of larger maps are counted as if these had so many a side.
 COUNTED_PX = 256
 # A defect that changes fewer pixels of the maps than this is not planted: nobody would see it.
 LEAST_CHANGED_PX = 12
-DEPTH_STEP = 0.03  # depths this far apart are another surface's
 EDGE = 76  # of 255: an edge that counts
 NEAR_PX = 3  # an edge within this distance of another is the same one
 # How far apart two pictures must be (of 255, over 3 by 3 pixels) for a person to see a difference, ...
@@ -49,21 +49,10 @@ def changed(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.b
 def _depth_apart(
     a: NDArray[np.float32], b: NDArray[np.float32], alike: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """How far depths are apart where both maps have the part.
-
-    Each map's depths reach from its own nearest to its own farthest point, so one map's are first brought to
-    the other's scale by the places that agree.
-    """
+    """How far depths are apart where both maps have the part, on one scale."""
     both = (a[4] > 0.5) & (b[4] > 0.5)
-    told = both & alike
-    first, second = a[3].astype(float), b[3].astype(float)
-    line = np.array([1.0, 0.0])
-    for _ in range(3):
-        if told.sum() < LEAST_CHANGED_PX:
-            break
-        line = np.polyfit(first[told], second[told], 1) if np.ptp(first[told]) > DEPTH_STEP else line
-        told &= np.abs(first * line[0] + line[1] - second) <= DEPTH_STEP
-    return np.where(both, np.abs(first * line[0] + line[1] - second), 0).astype(np.float32)
+    apart = np.abs(on_one_scale(a[3], b[3], both & alike) - b[3])
+    return np.where(both, apart, 0).astype(np.float32)
 
 
 def visibly_apart(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
