@@ -22,7 +22,7 @@ from PIL import Image as PilImage
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from mfgviz import jobs, models, provenance, renditions
+from mfgviz import jobs, models, provenance, renditions, scenes
 from mfgviz.errors import (
     BlobDamagedError,
     DatabaseUnavailableError,
@@ -264,10 +264,14 @@ class Engine:
 
     def _note_cuts(self, model: LoadedModel, chunk: Sequence[Shot], opened: dict[int, OpenJob]) -> None:
         for shot in chunk:
-            notes = opened[shot.job.id].notes
-            for what in ("prompt", "negative_prompt"):
-                cut = model.cut_prompt(getattr(shot.job.request, what))
-                told = f"The {what.replace('_', ' ')} is longer than the model reads; not read: {cut!r}."
+            notes, request = opened[shot.job.id].notes, shot.job.request
+            texts = {
+                "prompt": scenes.spoken(request.prompt, shot.seed),
+                "negative prompt": request.negative_prompt,
+            }
+            for what, text in texts.items():
+                cut = model.cut_prompt(text)
+                told = f"The {what} is longer than the model reads; not read: {cut!r}."
                 if cut and told not in notes:
                     notes.append(told)
 
@@ -311,7 +315,8 @@ class Engine:
             opened.notes.append(told_of_mark(made))
         if len(opened.done) < shot.job.request.sampling.count:
             return
-        complete = partial(jobs.complete, self._runtime.db, keeper.claim, job_id, opened.done, opened.notes)
+        notes = [*opened.notes, *told_of_scenes(shot.job.request.prompt, opened.done)]
+        complete = partial(jobs.complete, self._runtime.db, keeper.claim, job_id, opened.done, notes)
         try:
             self._insist(complete)
         except LeaseLostError:
@@ -413,6 +418,12 @@ def told_of_mark(made: Made) -> str:
     return f"Image {made.index} may not show the part (fidelity {made.fidelity:.2f}){told}"
 
 
+def told_of_scenes(prompt: str, made: Sequence[NewRendition]) -> list[str]:
+    """Which light and background the seed of each picture said, where the prompt leaves them to it."""
+    words = {one.index: scenes.drawn(prompt, one.seed) for one in sorted(made, key=lambda one: one.index)}
+    return [f"Image {index}: {', '.join(said)}." for index, said in words.items() if said]
+
+
 def make_batch(chunk: Sequence[Shot]) -> SampleBatch:
     """The shots, all of one strength, as one batch for a family."""
     from workers.families.protocol import SampleBatch
@@ -422,7 +433,7 @@ def make_batch(chunk: Sequence[Shot]) -> SampleBatch:
     maps = [shot.maps for shot in chunk if shot.maps is not None]
     starts = [shot.start for shot in chunk if shot.start is not None]
     return SampleBatch(
-        prompts=[shot.job.request.prompt for shot in chunk],
+        prompts=[scenes.spoken(shot.job.request.prompt, shot.seed) for shot in chunk],
         negative_prompts=[shot.job.request.negative_prompt for shot in chunk],
         seeds=[shot.seed for shot in chunk],
         width=sampling.width,

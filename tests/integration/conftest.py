@@ -8,18 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from mfgviz import catalog, models, toolbox
+from mfgviz import catalog, jobs, models, renditions, toolbox
 from mfgviz.catalog import NewPart
 from mfgviz.geometry_intake import take_file
+from mfgviz.intake import Ask, FidelityDefaults, Lookup, prepare
 from mfgviz.models_folder import ModelSpec
+from mfgviz.records import Rendition
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
+from mfgviz.vocabulary import JobState
 from tests.support import rough_family
 from tests.support.servers import Redis
 from tests.support.workers import WorkerProcess
+from workers.devices import ModelPool, choose_device
+from workers.engine import Engine
 
 SAMPLE = Path(__file__).parent.parent.parent / "mfgviz" / "samples" / "bracket.step"
 StartWorker = Callable[..., WorkerProcess]
+RenderNow = Callable[..., tuple[int, list[Rendition]]]
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +94,33 @@ def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
     yield start
     for worker in started:
         worker.stop()
+
+
+@pytest.fixture
+def pool() -> ModelPool:
+    return ModelPool(choose_device("cpu"))
+
+
+@pytest.fixture
+def render_now(runtime: Runtime, settings: Settings, pool: ModelPool) -> RenderNow:
+    """Submits an ask and lets an engine in this process render it; the job and its renditions."""
+
+    def act(ask: Ask, **changed: object) -> tuple[int, list[Rendition]]:
+        used = replace(settings, **changed)  # type: ignore[arg-type]
+        with runtime.db.begin() as session:
+            wanted = prepare(Lookup(session, "tiny", fidelity=FidelityDefaults.of(used)), ask)
+            (answer,) = jobs.submit(session, wanted, "ann")
+        made = Runtime(used)
+        assert Engine(made, "host:1", pool).render_next() is not None
+        made.close()
+        with runtime.db.read() as session:
+            job = jobs.get(session, answer.job_id)
+            assert job.state == JobState.SUCCEEDED, job.error_message
+            return answer.job_id, renditions.of_job(session, answer.job_id)
+
+    return act
+
+
+def notes_of(runtime: Runtime, job_id: int) -> list[str]:
+    with runtime.db.read() as session:
+        return jobs.get(session, job_id).notes

@@ -6,20 +6,19 @@ set by the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mfgviz import jobs, renditions
-from mfgviz.intake import Ask, FidelityDefaults, Lookup, prepare
-from mfgviz.records import Rendition
+from mfgviz.intake import Ask, Lookup, prepare
 from mfgviz.runtime import Runtime
 from mfgviz.settings import Settings
 from mfgviz.vocabulary import JobState, Mode
+from tests.integration.conftest import RenderNow, notes_of
 from workers import lease
-from workers.devices import ModelPool, choose_device
+from workers.devices import ModelPool
 from workers.engine import Engine
 
 ASK = Ask(
@@ -34,39 +33,8 @@ ASK = Ask(
     control_scale=0.4,
     seed=5,
 )
-RenderNow = Callable[..., tuple[int, list[Rendition]]]
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def pool() -> ModelPool:
-    return ModelPool(choose_device("cpu"))
-
-
-@pytest.fixture
-def render_now(runtime: Runtime, settings: Settings, pool: ModelPool) -> RenderNow:
-    """Submits an ask and lets an engine in this process render it; the job and its renditions."""
-
-    def act(ask: Ask, **changed: object) -> tuple[int, list[Rendition]]:
-        used = replace(settings, **changed)  # type: ignore[arg-type]
-        with runtime.db.begin() as session:
-            wanted = prepare(Lookup(session, "tiny", fidelity=FidelityDefaults.of(used)), ask)
-            (answer,) = jobs.submit(session, wanted, "ann")
-        made = Runtime(used)
-        assert Engine(made, "host:1", pool).render_next() is not None
-        made.close()
-        with runtime.db.read() as session:
-            job = jobs.get(session, answer.job_id)
-            assert job.state == JobState.SUCCEEDED, job.error_message
-            return answer.job_id, renditions.of_job(session, answer.job_id)
-
-    return act
-
-
-def notes_of(runtime: Runtime, job_id: int) -> list[str]:
-    with runtime.db.read() as session:
-        return jobs.get(session, job_id).notes
 
 
 def test_noise_is_marked_and_the_job_and_the_file_say_so(
