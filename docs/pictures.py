@@ -1,6 +1,7 @@
 """Makes the pictures of the docs, through the product itself: `make pictures`.
 
-Three sample parts are taken in, rendered in five materials by a worker, exported and laid side by side.
+Three sample parts are taken in, rendered by a worker in five materials and one of them in five scenes, and
+laid side by side.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from mfgviz import catalog, comparison, jobs, provenance, renditions, samples, toolbox, wire
+from mfgviz import catalog, comparison, jobs, provenance, renditions, samples, scenes, toolbox, wire
 from mfgviz.catalog import NewPart
 from mfgviz.cli.output import Output
 from mfgviz.cli.waiting import watch
@@ -36,6 +37,7 @@ PROMPTS = (
     "copper, warm light, wood",
 )
 SEED = 7
+OPEN_PROMPT = "brushed aluminium, any light, any background"
 CAPTION_PX, MAPS_PX = 34, 512
 
 
@@ -45,8 +47,17 @@ def main() -> int:
     IMAGES.mkdir(exist_ok=True)
     with LocalStack(settings, print):
         runtime = Runtime(settings)
-        rows = {part: _rendered(runtime, part) for part in PARTS}
-        _save(_sheet(rows), IMAGES / "samples.jpg")
+        rows = [
+            _rendered(
+                runtime, part, [Ask(revision=reference(part), prompt=one, seed=SEED) for one in PROMPTS]
+            )
+            for part in PARTS
+        ]
+        _save(_sheet(rows, [prompt.split(",")[0] for prompt in PROMPTS]), IMAGES / "samples.jpg")
+        open_ask = Ask(revision=reference(PARTS[1]), prompt=OPEN_PROMPT, seed=SEED, count=5)
+        row = _rendered(runtime, PARTS[1], [open_ask])
+        drawn = [", ".join(scenes.drawn(OPEN_PROMPT, SEED + number)) for number in range(5)]
+        _save(_sheet([row], drawn), IMAGES / "scenes.jpg")
         runtime.close()
     _draw_maps()
     _draw_diff()
@@ -54,9 +65,13 @@ def main() -> int:
     return 0
 
 
-def _rendered(runtime: Runtime, part: str) -> list[Image.Image]:
-    """The part in each material, from its STEP file."""
-    reference = f"{part.upper()}@A"
+def reference(part: str) -> str:
+    """The revision of a sample part."""
+    return f"{part.upper()}@A"
+
+
+def _rendered(runtime: Runtime, part: str, asks: list[Ask]) -> list[Image.Image]:
+    """All pictures of the part that are asked for, from its STEP file."""
     with runtime.db.read() as session:
         known = bool(list_parts(session, search=part.upper()))
     if not known:
@@ -67,25 +82,23 @@ def _rendered(runtime: Runtime, part: str) -> list[Image.Image]:
             taken.attach(session, revision, "docs", runtime.doorbell)
     with runtime.db.begin() as session:
         lookup = Lookup(session, runtime.settings.default_model)
-        asks = [Ask(revision=reference, prompt=prompt, seed=SEED) for prompt in PROMPTS]
         wanted = [submission for ask in asks for submission in prepare(lookup, ask)]
         ids = [answer.job_id for answer in jobs.submit(session, wanted, "docs")]
     runtime.doorbell.ring(TASK_RENDER, ids)
     watch(Output(_runtime=runtime), ids)
     with runtime.db.read() as session:
-        made = [renditions.of_job(session, job_id)[0] for job_id in ids]
+        made = [one for job_id in ids for one in renditions.of_job(session, job_id)]
     return [provenance.open_image(runtime.blobs.get(one.blob_digest), f"render {one.id}") for one in made]
 
 
-def _sheet(rows: dict[str, list[Image.Image]]) -> Image.Image:
-    """One row a part, one column a prompt, the prompts above."""
+def _sheet(rows: list[list[Image.Image]], captions: list[str]) -> Image.Image:
+    """One row a part, one column a caption, the captions above."""
     side = 360
-    sheet = Image.new("RGB", (side * len(PROMPTS), CAPTION_PX + side * len(rows)), "white")
+    sheet = Image.new("RGB", (side * len(captions), CAPTION_PX + side * len(rows)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    for column, prompt in enumerate(PROMPTS):
-        words = prompt.split(",")[0]
+    for column, words in enumerate(captions):
         draw.text((column * side + side / 2, CAPTION_PX / 2), words, "black", font, anchor="mm")
-    for row, images in enumerate(rows.values()):
+    for row, images in enumerate(rows):
         for column, image in enumerate(images):
             small = image.resize((side, side), Image.Resampling.LANCZOS)
             sheet.paste(small, (column * side, CAPTION_PX + row * side))
