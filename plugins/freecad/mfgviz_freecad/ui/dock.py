@@ -366,8 +366,12 @@ class Panel(QtWidgets.QWidget):  # type: ignore[misc]
         self.told.setVisible(bool(text))
         self.bar.setVisible(busy)
         if busy:
+            # A bar whose value moves paints at once, and with it all of the window that waits to be painted,
+            # FreeCAD's view as well. Without updates meanwhile it is painted when the window's turn comes.
+            self.bar.setUpdatesEnabled(False)
             self.bar.setRange(0, of)
             self.bar.setValue(done)
+            self.bar.setUpdatesEnabled(True)
 
     def show_renders(self, found: list[dict[str, Any]]) -> None:
         """The strip."""
