@@ -191,7 +191,6 @@ def refused(drive: driving.Drive, document: Any) -> None:
     drive.press("Mfgviz_RenderPart")
     drive.wait(lambda: panel.notice.text, 20, "the refusal")
     drive.seen["released"] = panel.notice.text
-    drive.heart.name("screenshot")
     drive.shot("released")
     drive.heart.name("waiting")
 
@@ -254,7 +253,6 @@ def other_tokens(drive: driving.Drive) -> None:
     drive.press("Mfgviz_RenderPart")
     drive.wait(lambda: "is kept" in panel.notice.text, 20, "that the request is kept")
     drive.seen["kept"] = panel.notice.text
-    drive.heart.name("screenshot")
     drive.shot("token-refused")
     session.change(session.preferences, drive.given["token"])
     drive.heart.name("waiting")

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,20 @@ class Heart:
         self._timer.start(BEAT_MS)
 
     def name(self, label: str) -> None:
-        """Gaps that end from now on are of this."""
+        """What happens from now on is of this. What just happened, until now, is of what was named before."""
+        if self._last is not None:
+            self._beat()
         self.label = label
+
+    @contextmanager
+    def named(self, label: str) -> Iterator[None]:
+        """What happens within is of this."""
+        before = self.label
+        self.name(label)
+        try:
+            yield
+        finally:
+            self.name(before)
 
     def _beat(self) -> None:
         now = (time.monotonic(), self._waited_s(), time.thread_time())
@@ -158,6 +171,11 @@ class Drive:
 
     def arrange(self, width: int = 1500, height: int = 940) -> None:
         """A window of that size: without a window manager a dock widens it past the screen."""
+        with self.heart.named("setting up"):
+            self._arrange(width, height)
+        self.log("window", self.window.geometry(), "dock", self.controller.dock.geometry())
+
+    def _arrange(self, width: int, height: int) -> None:
         self.window.showNormal()
         for narrower in (1, 0):  # the layout is only made again for another size
             self.window.setGeometry(0, 0, width - narrower, height)
@@ -168,7 +186,6 @@ class Drive:
             elif dock.objectName() == "Combo View":
                 dock.setVisible(width > height)
         self.rest(0.3)
-        self.log("window", self.window.geometry(), "dock", self.controller.dock.geometry())
 
     def workbench(self) -> None:
         """Choose ours."""
@@ -202,6 +219,10 @@ class Drive:
     def shot(self, name: str, widget: Any = None) -> None:
         """A screenshot of the window, or of a widget."""
         self.rest(0.15)
+        with self.heart.named("screenshot"):
+            self._grab(name, widget)
+
+    def _grab(self, name: str, widget: Any) -> None:
         picture = QtWidgets.QApplication.primaryScreen().grabWindow(0)
         if widget is not None:
             corner = widget.mapToGlobal(QtCore.QPoint(0, 0))
@@ -243,10 +264,8 @@ class Drive:
         self.wait(lambda: panel.strip.item(0).data(QtCore.Qt.DecorationRole), 10, "the thumbnail")
         told.append(panel.told.text())
         if shots:
-            self.heart.name("screenshot")
             self.shot(f"{shots}-done")
             self.shot(f"{shots}-dock", self.controller.dock)
-            self.heart.name("waiting")
         return told
 
     def overlay(self, view: Any) -> dict[str, Any]:
@@ -256,13 +275,12 @@ class Drive:
         got: list[Any] = []
         session.api.get(f"/jobs/{job}", got.append)
         self.wait(lambda: got, 10, "the job")
-        self.heart.name("screenshot")
         size = [got[0].json["request"]["sampling"][side] for side in ("width", "height")]
         path = self.folder / f"view{job}.png"
-        self.without_edges()
-        view.saveImage(str(path), *size, "Transparent")
-        self.rest(0.05)
-        self.heart.name("waiting")
+        with self.heart.named("screenshot"):
+            self.without_edges()
+            view.saveImage(str(path), *size, "Transparent")
+            self.rest(0.05)
         return {"job": job, "size": size, "picture": str(path), "window": list(view.getSize())}
 
     def save(self) -> None:

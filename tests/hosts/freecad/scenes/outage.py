@@ -29,7 +29,6 @@ def scene(drive: driving.Drive) -> None:
     drive.heart.name("waiting")
     drive.wait(lambda: "No server answers" in panel.notice.text, 60, "the outage in words")
     drive.seen["outage"] = panel.notice.text
-    drive.heart.name("screenshot")
     drive.shot("server-away")
 
     # 2. What is asked for meanwhile is kept.
@@ -37,7 +36,6 @@ def scene(drive: driving.Drive) -> None:
     drive.press("Mfgviz_RenderView")
     drive.wait(lambda: "is kept" in panel.notice.text, 30, "the request that is kept")
     drive.seen["kept"] = panel.notice.text
-    drive.heart.name("screenshot")
     drive.shot("request-kept")
     (pending,) = session.state.pending()
 

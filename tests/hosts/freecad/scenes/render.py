@@ -16,7 +16,6 @@ def scene(drive: driving.Drive) -> None:
     drive.identify(*drive.given["revision"].split("@"), material="brushed aluminium")
     panel.count.setValue(2)
     drive.rest(0.5)
-    drive.heart.name("screenshot")
     drive.shot("before")
 
     drive.seen["told"] = drive.render("Mfgviz_RenderPart", shots="part")
@@ -32,7 +31,6 @@ def scene(drive: driving.Drive) -> None:
         view = drive.look(kind, how)
         if number == 0:
             drive.render("Mfgviz_RenderView")
-            drive.heart.name("screenshot")
             drive.shot("window")
             drive.shot("dock", drive.controller.dock)
         else:
@@ -44,7 +42,6 @@ def scene(drive: driving.Drive) -> None:
     viewer = drive.wait(lambda: drive.controller.pictures.viewer, 10, "the viewer")
     drive.wait(lambda: viewer.picture.pixmap() is not None and viewer.isVisible(), 10, "its picture")
     drive.rest(0.8)
-    drive.heart.name("screenshot")
     drive.shot("viewer", viewer)
     viewer.close()
     drive.seen["dock_px"] = [drive.controller.dock.width(), drive.panel.sizeHint().width()]
@@ -60,7 +57,6 @@ def asked_elsewhere(drive: driving.Drive) -> None:
     drive.wait(lambda: session.follower.unfinished, 20, "the job that was asked for elsewhere")
     (job_id,) = session.follower.unfinished
     drive.wait(lambda: panel.preview.has_picture and session.jobs[job_id]["step"] > 12, 60, "its preview")
-    drive.heart.name("screenshot")
     drive.shot("preview")
     drive.heart.name("waiting")
     panel.cancel.click()
