@@ -22,7 +22,7 @@ from PIL import Image as PilImage
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from mfgviz import jobs, models, provenance, renditions, scenes
+from mfgviz import jobs, models, provenance, renditions
 from mfgviz.errors import (
     BlobDamagedError,
     DatabaseUnavailableError,
@@ -42,10 +42,11 @@ from mfgviz.renditions import Made, Shown
 from mfgviz.requests import CLAY, RenderRequest
 from mfgviz.runtime import Runtime
 from mfgviz.vocabulary import CUSTOM_VIEW, FidelityVerdict, Mode
+from workers import notes
 from workers.lease import LeaseKeeper
 from workers.limits import Limits
 from workers.maps import MapsSource, is_cut
-from workers.shots import Shot
+from workers.shots import Shot, in_chunks, make_batch
 from workers.telling import Teller
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workers.devices import ModelPool
-    from workers.families.protocol import LoadedModel, Maps, SampleBatch, StepInfo
+    from workers.families.protocol import Maps, StepInfo
 
 log = logging.getLogger(__name__)
 
@@ -253,7 +254,9 @@ class Engine:
                 chunk = [s for s in chunk if s.job.id in keeper.open_jobs and not _made(opened, s)]  # noqa: PLW2901
                 if not chunk:
                     continue
-                self._note_cuts(model, chunk, opened)
+                for shot in chunk:
+                    told = opened[shot.job.id].notes
+                    told += [one for one in notes.of_cuts(model, shot) if one not in told]
                 teller = Teller(self._runtime.live, [shot.job for shot in chunk])
                 on_step = _progress_of(keeper, teller, chunk, (number, len(chunks)))
                 try:
@@ -261,19 +264,6 @@ class Engine:
                 except (JobCancelledError, LeaseLostError):
                     continue  # that is the end of this chunk's jobs alone
                 chunks += in_chunks(self._judge(chunk, images, opened, keeper), most)
-
-    def _note_cuts(self, model: LoadedModel, chunk: Sequence[Shot], opened: dict[int, OpenJob]) -> None:
-        for shot in chunk:
-            notes, request = opened[shot.job.id].notes, shot.job.request
-            texts = {
-                "prompt": scenes.spoken(request.prompt, shot.seed),
-                "negative prompt": request.negative_prompt,
-            }
-            for what, text in texts.items():
-                cut = model.cut_prompt(text)
-                told = f"The {what} is longer than the model reads; not read: {cut!r}."
-                if cut and told not in notes:
-                    notes.append(told)
 
     # -- 5. judge ------------------------------------------------------------------------------------------
     def _judge(
@@ -312,11 +302,11 @@ class Engine:
         store = partial(renditions.store, self._runtime.blobs, picture, opened.shown, made, self.software)
         opened.done.append(self._insist(store))
         if made.fidelity_verdict is FidelityVerdict.MARKED:
-            opened.notes.append(told_of_mark(made))
+            opened.notes.append(notes.of_mark(made))
         if len(opened.done) < shot.job.request.sampling.count:
             return
-        notes = [*opened.notes, *told_of_scenes(shot.job.request.prompt, opened.done)]
-        complete = partial(jobs.complete, self._runtime.db, keeper.claim, job_id, opened.done, notes)
+        told = [*opened.notes, *notes.of_scenes(shot.job.request.prompt, opened.done)]
+        complete = partial(jobs.complete, self._runtime.db, keeper.claim, job_id, opened.done, told)
         try:
             self._insist(complete)
         except LeaseLostError:
@@ -400,53 +390,6 @@ def is_outage(error: Exception) -> bool:
 def needs_maps(request: RenderRequest) -> bool:
     """Whether the true geometry holds the picture."""
     return request.conditioning.mode is not Mode.TEXT
-
-
-def in_chunks(shots: Sequence[Shot], most: int) -> list[list[Shot]]:
-    """Batches of at most so many shots, each of one geometry strength, in order."""
-    chunks: list[list[Shot]] = []
-    for scale in dict.fromkeys(shot.control_scale for shot in shots):
-        alike = [shot for shot in shots if shot.control_scale == scale]
-        chunks += [alike[at : at + most] for at in range(0, len(alike), most)]
-    return chunks
-
-
-def told_of_mark(made: Made) -> str:
-    """What people should know of a picture that does not show its part."""
-    complaints = (made.fidelity_details or {}).get("complaints", [])
-    told = f": {complaints[0]}" if complaints else "."
-    return f"Image {made.index} may not show the part (fidelity {made.fidelity:.2f}){told}"
-
-
-def told_of_scenes(prompt: str, made: Sequence[NewRendition]) -> list[str]:
-    """Which light and background the seed of each picture said, where the prompt leaves them to it."""
-    words = {one.index: scenes.drawn(prompt, one.seed) for one in sorted(made, key=lambda one: one.index)}
-    return [f"Image {index}: {', '.join(said)}." for index, said in words.items() if said]
-
-
-def make_batch(chunk: Sequence[Shot]) -> SampleBatch:
-    """The shots, all of one strength, as one batch for a family."""
-    from workers.families.protocol import SampleBatch
-
-    first, scale = chunk[0].job.request, chunk[0].control_scale
-    sampling, conditioning = first.sampling, first.conditioning
-    maps = [shot.maps for shot in chunk if shot.maps is not None]
-    starts = [shot.start for shot in chunk if shot.start is not None]
-    return SampleBatch(
-        prompts=[scenes.spoken(shot.job.request.prompt, shot.seed) for shot in chunk],
-        negative_prompts=[shot.job.request.negative_prompt for shot in chunk],
-        seeds=[shot.seed for shot in chunk],
-        width=sampling.width,
-        height=sampling.height,
-        num_inference_steps=sampling.num_inference_steps,
-        guidance_scale=sampling.guidance_scale,
-        sampler=sampling.sampler,
-        mode=conditioning.mode,
-        control=maps if len(maps) == len(chunk) else None,
-        control_scale=conditioning.control_scale if scale is None else scale,
-        images=starts if len(starts) == len(chunk) else None,
-        strength=conditioning.strength,
-    )
 
 
 def verify_weights(spec: ModelSpec) -> None:

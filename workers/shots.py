@@ -8,9 +8,11 @@ them.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mfgviz import scenes
 from mfgviz.errors import MfgvizError
 from mfgviz.jobs import ClaimedJob
 from mfgviz.requests import MAX_SEED
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from workers.families.protocol import Maps
+    from workers.families.protocol import Maps, SampleBatch
     from workers.fidelity import Fidelity
 
 log = logging.getLogger(__name__)
@@ -123,3 +125,37 @@ def judge_picture(image: NDArray[np.uint8], maps: Maps | None) -> tuple[Fidelity
     except (MfgvizError, ValueError, RuntimeError, OSError) as error:
         log.warning("a picture could not be judged", exc_info=error)
         return None, f"The picture could not be judged: {error}"
+
+
+def in_chunks(shots: Sequence[Shot], most: int) -> list[list[Shot]]:
+    """Batches of at most so many shots, each of one geometry strength, in order."""
+    chunks: list[list[Shot]] = []
+    for scale in dict.fromkeys(shot.control_scale for shot in shots):
+        alike = [shot for shot in shots if shot.control_scale == scale]
+        chunks += [alike[at : at + most] for at in range(0, len(alike), most)]
+    return chunks
+
+
+def make_batch(chunk: Sequence[Shot]) -> SampleBatch:
+    """The shots, all of one strength, as one batch for a family."""
+    from workers.families.protocol import SampleBatch
+
+    first, scale = chunk[0].job.request, chunk[0].control_scale
+    sampling, conditioning = first.sampling, first.conditioning
+    maps = [shot.maps for shot in chunk if shot.maps is not None]
+    starts = [shot.start for shot in chunk if shot.start is not None]
+    return SampleBatch(
+        prompts=[scenes.spoken(shot.job.request.prompt, shot.seed) for shot in chunk],
+        negative_prompts=[shot.job.request.negative_prompt for shot in chunk],
+        seeds=[shot.seed for shot in chunk],
+        width=sampling.width,
+        height=sampling.height,
+        num_inference_steps=sampling.num_inference_steps,
+        guidance_scale=sampling.guidance_scale,
+        sampler=sampling.sampler,
+        mode=conditioning.mode,
+        control=maps if len(maps) == len(chunk) else None,
+        control_scale=conditioning.control_scale if scale is None else scale,
+        images=starts if len(starts) == len(chunk) else None,
+        strength=conditioning.strength,
+    )
