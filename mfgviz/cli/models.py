@@ -145,7 +145,7 @@ def check(out: Output, name: str, refresh: bool) -> None:
 
 @models.command()
 @click.argument("name")
-@click.option("--quick", is_flag=True, help="A quarter of the parts, and no table of samplers: minutes.")
+@click.option("--quick", is_flag=True, help="A fifth of the parts, and no table of samplers: minutes.")
 @click.option("--cases", type=click.IntRange(1), help="So many parts instead.")
 @click.option(
     "--out", "folder", type=click.Path(path_type=Path), help="For the contact sheets. [evaluations/NAME]"

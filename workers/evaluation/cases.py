@@ -61,6 +61,7 @@ class EvaluationSet:
 
     def __init__(self, folder: Path = SET) -> None:
         self._folder = folder
+        self._last: tuple[str, Mesh] | None = None
         self._parts = unpack((folder / "parts.tar.xz").read_bytes())
         self.cases = [self._case(row) for row in json.loads((folder / "index.json").read_text())["cases"]]
 
@@ -87,6 +88,12 @@ class EvaluationSet:
         return control_maps(mesh, defect.camera, PICTURE_PX, PICTURE_PX)
 
     def _read(self, name: str) -> Mesh:
+        """A part's mesh. The one that was read last is kept: it is asked for at several sizes in a row."""
+        if self._last is None or self._last[0] != name:
+            self._last = name, self._read_anew(name)
+        return self._last[1]
+
+    def _read_anew(self, name: str) -> Mesh:
         with tempfile.TemporaryDirectory(prefix="mfgviz-evaluate-") as folder:
             path = Path(folder) / "part.step"
             path.write_bytes(absolute(self._parts[name]))

@@ -75,10 +75,11 @@ def figures(
     scores, depth = Scores(), []
     rejected: dict[str, list[bool]] = {"model": [], "path_traced": []}
     for number, (ours, true) in enumerate(zip(drawn["model"], drawn["path_traced"], strict=True)):
-        own, whole = having.maps(ours.case, PICTURE_PX), judge(ours.words, maps[number])
+        whole = judge(ours.words, maps[number])
         if whole.depth_order is not None:
             depth.append(whole.depth_order)
-        same_maps = maps[number].mask.shape == own.mask.shape
+        same_maps = maps[number].mask.shape == (PICTURE_PX, PICTURE_PX)
+        own = maps[number] if same_maps else having.maps(ours.case, PICTURE_PX)
         likely = whole.probability if same_maps else scores.probability(ours.words, own)
         likely_true = scores.probability(true.words, own)
         coloured = [scores.probability(one, own) for one in (ours.red, ours.blue) if one is not None]

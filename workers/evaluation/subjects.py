@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from mfgviz.vocabulary import Mode
+from workers.devices import sample_within_memory
 from workers.evaluation.cases import TRUTH_PX, Words
 from workers.evaluation.colour import PAINTS
 from workers.families.protocol import LoadedModel, SampleBatch
 from workers.geometry.maps import ControlMaps
 
 Picture = NDArray[np.uint8]
+AT_ONCE = 4  # pictures in a batch
 # Base colours (sRGB) of what has no named paint, for the rasterised shading.
 BASE = {
     "aluminium": (200, 202, 205), "cast_aluminium": (168, 168, 170), "steel": (160, 163, 168),
@@ -59,25 +61,35 @@ class Painter:
 
     def paint(self, prompt: str, maps: ControlMaps, seed: int) -> Picture:
         """One picture."""
+        return self.paint_all([prompt], maps, [seed])[0]
+
+    def paint_all(self, prompts: Sequence[str], maps: ControlMaps, seeds: Sequence[int]) -> list[Picture]:
+        """Pictures of one view, a prompt and a seed each, some at once."""
+        pictures: list[Picture] = []
+        for at in range(0, len(prompts), AT_ONCE):
+            pictures += self._paint_some(prompts[at : at + AT_ONCE], maps, seeds[at : at + AT_ONCE])
+        return pictures
+
+    def _paint_some(self, prompts: Sequence[str], maps: ControlMaps, seeds: Sequence[int]) -> list[Picture]:
         clay = np.repeat(np.rint(maps.clay * 255).astype(np.uint8)[..., None], 3, 2)
-        mode = self.mode
+        mode, count = self.mode, len(prompts)
         batch = SampleBatch(
-            prompts=[prompt],
-            negative_prompts=[""],
-            seeds=[seed],
+            prompts=list(prompts),
+            negative_prompts=[""] * count,
+            seeds=list(seeds),
             width=self.size_px,
             height=self.size_px,
             num_inference_steps=self.steps,
             guidance_scale=self.guidance_scale,
             sampler=self.sampler,
             mode=mode,
-            control=None if mode is Mode.TEXT else [maps],
-            images=[clay] if mode is Mode.IMAGE else None,
+            control=None if mode is Mode.TEXT else [maps] * count,
+            images=[clay] * count if mode is Mode.IMAGE else None,
         )
         started = time.monotonic()
-        (picture,) = self.model.sample(batch, _ignore)
-        self.seconds.append(time.monotonic() - started)
-        return picture
+        pictures = sample_within_memory(self.model, batch, _ignore)
+        self.seconds += [(time.monotonic() - started) / count] * count
+        return pictures
 
 
 def _ignore(_step: object) -> None:

