@@ -69,8 +69,8 @@ def figures(
     """How well the judge and the plain measures tell genuine from defective, how many genuine pictures it
     rejects, and the order of depths that it sees in the model's.
 
-    The picture of a part is judged beside the maps of the same part with one difference, in every so many
-    cases. `maps` are those of the model's own size.
+    In every so many cases its pictures in red and blue are judged as well, and the picture beside the maps of
+    the same part with one difference. `maps` are those of the model's own size.
     """
     scores, depth = Scores(), []
     rejected: dict[str, list[bool]] = {"model": [], "path_traced": []}
@@ -82,12 +82,15 @@ def figures(
         own = maps[number] if same_maps else having.maps(ours.case, PICTURE_PX)
         likely = whole.probability if same_maps else scores.probability(ours.words, own)
         likely_true = scores.probability(true.words, own)
-        coloured = [scores.probability(one, own) for one in (ours.red, ours.blue) if one is not None]
-        rejected["model"] += [one < 0.5 for one in (whole.probability, *coloured)]
+        rejected["model"].append(whole.probability < 0.5)
         rejected["path_traced"].append(likely_true < 0.5)
         scores.add(["genuine"], ours.words, own, likely)
         scores.add(["genuine"], true.words, own, likely_true)
-        for defect in ours.case.defects if number % every == 0 else ():
+        if number % every:
+            continue
+        coloured = (one for one in (ours.red, ours.blue) if one is not None)
+        rejected["model"] += [scores.probability(one, own) < 0.5 for one in coloured]
+        for defect in ours.case.defects:
             if defect.picture is not None:
                 scores.add([defect.kind], defect.picture, own)
             beside = having.defect_maps(ours.case, defect)

@@ -107,7 +107,7 @@ def evaluate(spec: ModelSpec, options: Options) -> Figures:
 def _chosen(having: EvaluationSet, options: Options) -> list[Case]:
     if options.quick and not options.cases:
         some = enumerate(having.some(QUICK_CASES))
-        return [case for number, case in some if number % 3 != 1 or not case.held_out]
+        return [case for number, case in some if number % 3 < 2 or not case.held_out]
     return having.some(options.cases)
 
 
