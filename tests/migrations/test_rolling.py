@@ -292,10 +292,48 @@ def test_a_migration_that_waits_keeps_nobody_waiting(postgres: Postgres, setting
         database.dispose()
 
 
-def waits(database: Database) -> bool:
+@pytest.mark.postgresql
+def test_whom_a_migration_meets_crosswise_it_lets_pass(postgres: Postgres, settings: Settings) -> None:
+    """A client has one table and waits for another one, which the migration has, and which comes to want the
+    first. PostgreSQL ends whoever has waited for a second, which is the client; the migration leaves before.
+    """
+    with tempfile.TemporaryDirectory() as place, postgres.database() as url:
+        new = Version(next_version(Path(place)), Settings(**{**as_dict(settings), "database_url": url}))
+        database, failures = Database(url), list[BaseException]()
+        with database.engine.connect() as reader, database.engine.connect() as client:
+
+            def update() -> None:
+                try:
+                    client.execute(text("UPDATE render_jobs SET step = 0"))
+                except BaseException as error:  # noqa: BLE001 - told by the test
+                    failures.append(error)
+
+            reader.execute(text("LOCK TABLE events IN ACCESS SHARE MODE"))
+            migration = new.start("db", "upgrade")
+            while True:
+                client.execute(text("LOCK TABLE part_revisions IN ROW SHARE MODE"))
+                eventually(lambda: waits(database), 120, "the migration waits for the events")
+                updating = threading.Thread(target=update)
+                updating.start()
+                while updating.is_alive() and not waits(database, "RowExclusiveLock"):
+                    pass
+                if updating.is_alive():
+                    break
+                client.rollback()  # the migration had stepped back: once more
+            reader.rollback()
+            updating.join()
+            assert failures == []
+            client.rollback()
+        _, err = migration.communicate()
+        assert migration.returncode == 0, err
+        assert schema.state(database).is_newer
+        database.dispose()
+
+
+def waits(database: Database, mode: str = "AccessExclusiveLock") -> bool:
     with database.read() as session:
-        query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
-        return bool(session.scalar(text(query)))
+        query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = :mode"
+        return bool(session.scalar(text(query), {"mode": mode}))
 
 
 def as_dict(settings: Settings) -> dict[str, Any]:
