@@ -37,10 +37,10 @@ POSTGRESQL_INDEXES = {
 }
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 # Whoever waits for a lock on a table of PostgreSQL keeps all others waiting behind it. So a migration waits
-# for a moment only, lets them pass, and tries again. The moment is less than deadlock_timeout (a second):
-# after that PostgreSQL ends one of two that wait for one another, and that would be the client, who came
-# first.
-LOCK_TIMEOUT_MS, LOCK_PAUSE_S, LOCK_TRIES = 500, 1.0, 80
+# for a moment only, lets them pass, and tries again. The moment is far less than deadlock_timeout (a
+# second): after that PostgreSQL ends one of two that wait for one another, and that would be the client, who
+# came first.
+LOCK_TIMEOUT_MS, LOCK_PAUSE_S, LOCK_TRIES = 250, 1.0, 100
 # SQLSTATE of a lock that was not got in time, and of a deadlock.
 BUSY = ("55P03", "40P01")
 # "mfgviz", as a number: one migrates at a time.

@@ -7,7 +7,7 @@ Rules for this file:
 3. `downgrade` undoes it with rows in the tables; where data would be lost, say which.
 4. Indexes on large tables: `postgresql_concurrently=True` inside `op.get_context().autocommit_block()`, last
    in its migration: what stands before such a block is committed by it, and cannot be tried again.
-   All else is tried again where a table is in use: it waits half a second for a lock and lets others pass.
+   All else is tried again where a table is in use: it waits a quarter of a second for a lock, lets others pass.
 5. No import of `mfgviz.records`: this file must keep meaning what it means today.
 
 Revision ID: ${up_revision}
